@@ -1,0 +1,29 @@
+//! The words that every part of Lifeboat uses.
+//!
+//! Pure values only: no clock, no I/O, no entropy, no hash maps. The same value always has the same bytes.
+//!
+//! | module | what lives there |
+//! | --- | --- |
+//! | [`name`] | names of hosts, VMs, volumes, … as distinct types |
+//! | [`time`] | spans and points in time, in whole microseconds |
+//! | [`order`] | epochs, generations and boot ids: what makes an old command recognisable |
+//! | [`fleet`] | `lifeboat/fleet/v1`: what is, as a planner sees it |
+//! | [`plan`] | `lifeboat/plan/v1`: what to do about it, an immutable value |
+//! | [`reason`] | typed answers to "why not" |
+//! | [`trace`] | `lifeboat/trace/v1`: what really happened |
+//! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
+//! | [`attach`] | how a mapped volume is reached from its host |
+
+pub mod attach;
+pub mod fleet;
+pub mod name;
+pub mod order;
+pub mod plan;
+pub mod reason;
+pub mod spec;
+pub mod time;
+pub mod trace;
+
+pub use name::{ArrayName, ClassName, FenceName, GroupName, HostName, NameError, RuleName, VmName, VolumeName};
+pub use order::{BootId, Epoch, Generation};
+pub use time::{Seconds, Time};
