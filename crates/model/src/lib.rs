@@ -12,6 +12,7 @@
 //! | [`reason`] | typed answers to "why not" |
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
 //! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
+//! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
 pub mod attach;
@@ -20,6 +21,7 @@ pub mod name;
 pub mod order;
 pub mod plan;
 pub mod reason;
+pub mod running;
 pub mod spec;
 pub mod time;
 pub mod trace;
