@@ -87,6 +87,12 @@ pub struct Host {
     /// Its NUMA nodes, each with its share of the capacity.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub numa: Vec<Resources>,
+    /// What of its capacity a recovery leaves free; none: nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserve: Resources,
+    /// Whether it is kept empty: a recovery uses it only for what would otherwise stay without a place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spare: bool,
 }
 
 /// One value or several.

@@ -135,6 +135,7 @@ impl Fleet {
     fn validate_hosts(&self) -> Result<(), FleetError> {
         for host in &self.hosts {
             in_range(&host.capacity, || format!("host `{}`", host.name))?;
+            in_range(&host.reserve, || format!("reserve of host `{}`", host.name))?;
             for node in &host.numa {
                 in_range(node, || format!("a NUMA node of host `{}`", host.name))?;
             }
