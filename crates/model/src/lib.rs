@@ -12,10 +12,12 @@
 //! | [`reason`] | typed answers to "why not" |
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
 //! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
+//! | [`declaration`] | operators' files into a spec, and what is wrong with them |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
 pub mod attach;
+pub mod declaration;
 pub mod fleet;
 pub mod name;
 pub mod order;
@@ -26,6 +28,8 @@ pub mod spec;
 pub mod time;
 pub mod trace;
 
-pub use name::{ArrayName, ClassName, FenceName, GroupName, HostName, NameError, RuleName, VmName, VolumeName};
+pub use name::{
+    ArrayName, ClassName, FenceName, GroupName, HostName, NameError, OperatorName, RuleName, VmName, VolumeName,
+};
 pub use order::{BootId, Epoch, Generation};
 pub use time::{Seconds, Time};

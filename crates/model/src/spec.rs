@@ -38,6 +38,9 @@ pub struct HostSpec {
     /// Its NUMA nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub numa: Vec<Resources>,
+    /// Why it takes no new VMs for now (it keeps those that it runs): a note for other people; none: it takes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// Its fence devices, in the order in which they are tried.
     #[serde(default, rename = "fence", skip_serializing_if = "Vec::is_empty")]
     pub fences: Vec<FenceSpec>,

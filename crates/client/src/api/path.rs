@@ -1,0 +1,68 @@
+//! The API's paths, in one place for both sides.
+
+use lifeboat_model::{HostName, VmName, declaration::Object};
+
+use super::VmAction;
+
+/// `GET`: [`super::StatusView`].
+pub const STATUS: &str = "/v1/status";
+/// `GET`: a list of [`super::HostRow`].
+pub const HOSTS: &str = "/v1/hosts";
+/// `GET`: a list of [`super::VmRow`].
+pub const VMS: &str = "/v1/vms";
+/// `GET`: a list of [`super::VolumeRow`].
+pub const VOLUMES: &str = "/v1/volumes";
+/// `GET`: a list of [`super::RecoveryRow`].
+pub const RECOVERIES: &str = "/v1/recoveries";
+/// `GET`: the declaration as the controller keeps it.
+pub const DECLARATION: &str = "/v1/declaration";
+/// `GET`: fleet/v1.
+pub const FLEET: &str = "/v1/fleet";
+/// `POST`: a declaration.
+pub const APPLY: &str = "/v1/apply";
+/// `POST`: [`super::PlanRequest`].
+pub const PLAN: &str = "/v1/plan";
+/// `GET`: lines of [`super::EventRow`].
+pub const EVENTS: &str = "/v1/events";
+/// `GET`: trace/v1.
+pub const TRACE: &str = "/v1/trace";
+/// `POST`: [`super::TokenRequest`].
+pub const TOKENS: &str = "/v1/tokens";
+/// `POST`: [`super::OperatorRequest`].
+pub const OPERATORS: &str = "/v1/operators";
+
+/// `GET`: one [`super::RecoveryView`].
+#[must_use]
+pub fn recovery(id: u64) -> String {
+    format!("{RECOVERIES}/{id}")
+}
+
+/// `POST`: an order for a VM.
+#[must_use]
+pub fn vm_action(vm: &VmName, action: VmAction) -> String {
+    format!("{VMS}/{vm}/{action}")
+}
+
+/// `POST`: an operator's word that a host is off.
+#[must_use]
+pub fn confirm_off(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/confirm-off")
+}
+
+/// `DELETE`: a declared thing.
+#[must_use]
+pub fn object(object: &Object) -> String {
+    format!("/v1/{}/{}", object.kind.plural(), object.name)
+}
+
+/// `GET`: events after a number, and whether to stay for those to come.
+#[must_use]
+pub fn events(after: u64, follow: bool) -> String {
+    format!("{EVENTS}?after={after}&follow={follow}")
+}
+
+/// `GET`: the trace, and whether to stay for what is to come.
+#[must_use]
+pub fn trace(follow: bool) -> String {
+    format!("{TRACE}?follow={follow}")
+}
