@@ -38,6 +38,12 @@ pub struct HostSpec {
     /// Its NUMA nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub numa: Vec<Resources>,
+    /// What of its capacity a recovery leaves free.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserve: Resources,
+    /// Whether it is kept empty: a recovery uses it only for what would otherwise stay without a place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spare: bool,
     /// Why it takes no new VMs for now (it keeps those that it runs): a note for other people; none: it takes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<String>,
