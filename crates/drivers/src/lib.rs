@@ -2,6 +2,10 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
+//! | [`check`] | sees whether a VM is up |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
+//! | [`store`] | the embedded store, and one in memory |
 
+pub mod check;
 pub mod qmp;
+pub mod store;
