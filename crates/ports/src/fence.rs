@@ -14,8 +14,10 @@ pub enum PowerState {
     Off,
 }
 
-/// Cuts one host's power and reads it back. One device may have several ways (an IPMI and a Redfish interface are two
-/// devices).
+/// Cuts one host's power and reads it back. An IPMI and a Redfish interface of one BMC are two devices.
+///
+/// Every call ends within the time limit that the device was declared with, and no answer is an error, never a state. A
+/// call that is dropped may or may not have been carried out. Calls may be made at once, also from several controllers.
 #[async_trait]
 pub trait FenceDevice: Send + Sync {
     /// Asks for the power to be cut at once, without the operating system being asked. Returns when the device has

@@ -1,1 +1,0 @@
-//! What every [`StorageArray`](crate::StorageArray) must do.
