@@ -1,0 +1,54 @@
+//! `plan FLEET.json --fail PREFIX[,PREFIX…] [--effort N] [--seed N] [--scheme S] [--out PLAN.json]`: plans the loss of all
+//! hosts whose names begin so, and prints the time without that of reading the file.
+
+use std::time::Instant;
+
+use lifeboat_model::fleet::Fleet;
+use lifeboat_model::plan::Request;
+use lifeboat_planner::{Options, Scheme};
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
+    let text = std::fs::read_to_string(&args[1]).expect("a fleet that can be read");
+    let fleet = Fleet::from_json(&text).expect("a sound fleet");
+    drop(text);
+    let prefixes: Vec<String> = value("--fail").expect("--fail").split(',').map(str::to_owned).collect();
+    let names = fleet.hosts.iter().map(|host| host.name.clone());
+    let failed = names.filter(|host| prefixes.iter().any(|prefix| host.as_str().starts_with(prefix))).collect();
+    let request = Request { failed, ..Request::default() };
+    let mut options = Options::default();
+    if let Some(effort) = value("--effort") {
+        options.effort = effort.parse().expect("a number");
+    }
+    if let Some(seed) = value("--seed") {
+        options.seed = seed.parse().expect("a number");
+    }
+    options.scheme = match value("--scheme").as_deref() {
+        None | Some("lifeboat") => Scheme::Lifeboat,
+        Some("serial") => Scheme::Serial,
+        Some("parallel") => Scheme::Parallel,
+        Some("paper") => Scheme::Paper,
+        Some(other) => panic!("no scheme {other}"),
+    };
+    let begin = Instant::now();
+    let plan = lifeboat_planner::plan(&fleet, &request, &options).expect("a plan");
+    let planned = begin.elapsed();
+    let begin = Instant::now();
+    let violations = lifeboat_plancheck::check(&fleet, &request, &plan);
+    let checked = begin.elapsed();
+    for violation in violations.iter().take(5) {
+        eprintln!("VIOLATION {violation}");
+    }
+    eprintln!(
+        "plan {:.1} ms, check {:.1} ms, {} steps, {} unplaced, {} violations",
+        planned.as_secs_f64() * 1e3,
+        checked.as_secs_f64() * 1e3,
+        plan.steps.len(),
+        plan.unplaced.len(),
+        violations.len()
+    );
+    if let Some(path) = value("--out") {
+        std::fs::write(path, serde_json::to_vec(&plan).expect("JSON")).expect("a file that can be written");
+    }
+}

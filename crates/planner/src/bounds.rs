@@ -1,0 +1,157 @@
+//! Lower bounds: no plan that starts these jobs can have a class, and all above it, ready sooner.
+//!
+//! For each class the largest of: the longest chain (fence, volumes, configure, start, through the stages of a group);
+//! the work on all map lanes, and on each array, of the jobs with at least so much still to come, then that much; the
+//! work on all start lanes of the jobs that can begin no sooner than so; and, as starts cannot be cut in pieces, the
+//! smallest `k+1` of the `k*m+1` longest starts, two of which must meet on one of `m` lanes.
+
+use crate::case::Case;
+
+/// What a bound needs to know of a job.
+struct Row {
+    /// Least time from the first moment to the start, stages before it included.
+    head: u64,
+    start: u64,
+    /// Configure, start, and the later stages within the classes looked at.
+    tail: u64,
+    job: u32,
+}
+
+/// The lower bound of each class and all above it, over the jobs that are placed.
+pub(crate) fn lower_bounds(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
+    let early = earliest_ready(case, placed);
+    let mut bounds = vec![0; case.classes];
+    let mut above = 0;
+    for class in 0..case.classes as u32 {
+        let jobs: Vec<u32> = (0..case.jobs.len() as u32)
+            .filter(|job| placed[*job as usize] && case.jobs[*job as usize].class <= class)
+            .collect();
+        if jobs.iter().any(|job| case.jobs[*job as usize].class == class) {
+            above = above.max(class_bound(case, &jobs, &early, class, placed));
+        }
+        bounds[class as usize] = above;
+    }
+    bounds
+}
+
+/// When each job is ready at the soonest, alone in the world but for the stages before it.
+pub(crate) fn earliest_ready(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
+    let lanes = open_hosts(case).map(|host| case.map_lanes[host]).max().unwrap_or(1);
+    let mut early: Vec<u64> = case
+        .jobs
+        .iter()
+        .map(|job| {
+            job.release
+                .saturating_add(case.map_span(job, lanes))
+                .saturating_add(job.configure)
+                .saturating_add(job.start)
+        })
+        .collect();
+    for group in &case.groups {
+        let mut gate = 0_u64;
+        for stage in &group.stages {
+            let mut ready = None;
+            for job in stage.iter().map(|job| *job as usize).filter(|job| placed[*job]) {
+                early[job] = early[job].max(gate.saturating_add(case.jobs[job].start));
+                ready = ready.max(Some(early[job]));
+            }
+            if let Some(ready) = ready {
+                gate = ready.saturating_add(group.delay);
+            }
+        }
+    }
+    early
+}
+
+/// What must still follow each job's being ready, within a class and all above it.
+fn follows(case: &Case<'_>, class: u32, placed: &[bool]) -> Vec<u64> {
+    let mut follow = vec![0; case.jobs.len()];
+    for group in &case.groups {
+        let mut need: Option<u64> = None;
+        for stage in group.stages.iter().rev() {
+            let mine =
+                stage.iter().map(|job| *job as usize).filter(|job| placed[*job] && case.jobs[*job].class <= class);
+            let mut most = None;
+            for job in mine {
+                if let Some(need) = need {
+                    follow[job] = group.delay.saturating_add(need);
+                }
+                most = most.max(Some(case.jobs[job].start.saturating_add(follow[job])));
+            }
+            need = most.or(need);
+        }
+    }
+    follow
+}
+
+fn open_hosts<'c>(case: &'c Case<'_>) -> impl Iterator<Item = usize> + 'c {
+    (0..case.index.host_count()).filter(|host| !case.gone[*host] && case.index.is_up(*host))
+}
+
+fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, placed: &[bool]) -> u64 {
+    let follow = follows(case, class, placed);
+    let zero = jobs.iter().map(|job| case.jobs[*job as usize].release).min().unwrap_or(0);
+    let mut rows: Vec<Row> = jobs
+        .iter()
+        .map(|at| {
+            let job = &case.jobs[*at as usize];
+            let tail = job.configure.saturating_add(job.start).saturating_add(follow[*at as usize]);
+            Row { head: early[*at as usize].saturating_sub(job.start), start: job.start, tail, job: *at }
+        })
+        .collect();
+    let longest = jobs.iter().map(|job| early[*job as usize]).max().unwrap_or(0);
+    let slots: u64 = open_hosts(case).map(|host| u64::from(case.start_lanes[host])).sum();
+    let mut bound = longest;
+    if slots > 0 {
+        bound = bound.max(starts_bound(&mut rows, slots));
+    }
+    rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.tail), row.job));
+    bound.max(maps_bound(case, &rows, zero)).max(arrays_bound(case, &rows, zero))
+}
+
+fn starts_bound(rows: &mut [Row], slots: u64) -> u64 {
+    rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.head), row.job));
+    let (mut bound, mut work) = (0, 0_u128);
+    for row in rows.iter() {
+        work += u128::from(row.start);
+        bound = bound.max(row.head + (work / u128::from(slots)) as u64);
+    }
+    let first = rows.last().map_or(0, |row| row.head);
+    rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.start), row.job));
+    let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+    let mut met = 1_usize;
+    while let Some(last) = met.checked_mul(slots).filter(|last| *last < rows.len()) {
+        let together: u64 = rows[last - met..=last].iter().map(|row| row.start).fold(0, u64::saturating_add);
+        bound = bound.max(first.saturating_add(together));
+        met += 1;
+    }
+    bound
+}
+
+fn maps_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> u64 {
+    let lanes: u64 = open_hosts(case).map(|host| u64::from(case.map_lanes[host])).sum();
+    let (mut bound, mut work) = (0, 0_u128);
+    for row in rows {
+        for (array, count) in &case.jobs[row.job as usize].maps {
+            work += u128::from(case.remap[*array as usize]) * u128::from(*count);
+        }
+        if lanes > 0 && case.jobs[row.job as usize].volumes > 0 {
+            bound = bound.max(zero + (work / u128::from(lanes)) as u64 + row.tail);
+        }
+    }
+    bound
+}
+
+fn arrays_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> u64 {
+    let mut counts = vec![0_u64; case.remap.len()];
+    let mut bound = 0;
+    for row in rows {
+        for (array, count) in &case.jobs[row.job as usize].maps {
+            let array = *array as usize;
+            counts[array] += u64::from(*count);
+            let rounds = counts[array].div_ceil(u64::from(case.array_lanes[array]));
+            bound = bound.max(zero.saturating_add(rounds.saturating_mul(case.remap[array])).saturating_add(row.tail));
+        }
+    }
+    bound
+}

@@ -1,0 +1,189 @@
+//! From numbers back to a plan.
+
+use lifeboat_model::fleet::Vm;
+use lifeboat_model::plan::{Action, ClassSummary, FORMAT, Plan, Step, StepId, Summary, Unplaced};
+use lifeboat_model::reason::Reason;
+use lifeboat_model::{HostName, Seconds, VmName};
+
+use crate::bounds;
+use crate::case::Case;
+use crate::index::NONE;
+use crate::schedule::{Assignment, Op, Schedule};
+
+/// A joint decision: where, when, and why not.
+pub(crate) struct Solution {
+    pub(crate) assignment: Assignment,
+    pub(crate) schedule: Schedule,
+    pub(crate) why: Vec<Option<Reason>>,
+}
+
+/// Writes a plan.
+pub(crate) fn plan(case: &Case<'_>, solution: &Solution) -> Plan {
+    let fleet = case.index.fleet;
+    let mut writer =
+        Writer { case, solution, steps: Vec::new(), fences: Vec::new(), starts: vec![None; case.jobs.len()] };
+    writer.fences();
+    writer.jobs();
+    let steps = writer.steps;
+    let placed = case.jobs.iter().zip(&solution.assignment.host).filter(|(_, host)| **host != NONE);
+    let placements = placed.map(|(job, host)| (vm_name(case, job.vm), host_name(case, *host))).collect();
+    let mut unplaced: Vec<Unplaced> = Vec::new();
+    for (at, job) in case.jobs.iter().enumerate() {
+        if solution.assignment.host[at] == NONE {
+            let reason = solution.why[at].clone().unwrap_or(Reason::NoEligibleHost { requires: None });
+            unplaced.push(Unplaced::new(vm_name(case, job.vm), reason));
+        }
+    }
+    Plan {
+        format: FORMAT.to_owned(),
+        failed: case.failed.iter().map(|host| fleet.hosts[*host as usize].name.clone()).collect(),
+        steps,
+        placements,
+        unplaced,
+        summary: summary(case, solution),
+    }
+}
+
+fn vm_name(case: &Case<'_>, vm: u32) -> VmName {
+    case.index.fleet.vms[vm as usize].name.clone()
+}
+
+fn host_name(case: &Case<'_>, host: u32) -> HostName {
+    case.index.fleet.hosts[host as usize].name.clone()
+}
+
+struct Writer<'c, 'a> {
+    case: &'c Case<'a>,
+    solution: &'c Solution,
+    steps: Vec<Step>,
+    /// `(host, step)` of each fence.
+    fences: Vec<(u32, StepId)>,
+    /// The start step of each job written so far.
+    starts: Vec<Option<StepId>>,
+}
+
+impl Writer<'_, '_> {
+    fn push(&mut self, action: Action, start: u64, end: u64, after: Vec<StepId>) -> StepId {
+        let id = StepId(self.steps.len() as u32);
+        self.steps.push(Step {
+            id,
+            action,
+            start_s: Seconds::from_micros(start),
+            end_s: Seconds::from_micros(end),
+            after,
+        });
+        id
+    }
+
+    fn fences(&mut self) {
+        let case = self.case;
+        for host in &case.failed {
+            let end = case.index.fleet.limits.fence_s.micros();
+            let id = self.push(Action::Fence { host: host_name(case, *host) }, 0, end, Vec::new());
+            self.fences.push((*host, id));
+        }
+    }
+
+    /// Jobs in the order in which they start, so that every step stands behind those that it waits for.
+    fn jobs(&mut self) {
+        let times = &self.solution.schedule.times;
+        let mut order: Vec<u32> = (0..self.case.jobs.len() as u32)
+            .filter(|job| self.solution.assignment.host[*job as usize] != NONE)
+            .collect();
+        order.sort_unstable_by_key(|at| {
+            let job = &self.case.jobs[*at as usize];
+            let stage = if job.group == NONE { 0 } else { job.stage };
+            (times[*at as usize].start, times[*at as usize].ready, stage, *at)
+        });
+        for job in order {
+            self.job(job as usize);
+        }
+    }
+
+    fn job(&mut self, at: usize) {
+        let case = self.case;
+        let job = &case.jobs[at];
+        let times = self.solution.schedule.times[at];
+        let host = host_name(case, self.solution.assignment.host[at]);
+        let vm = &case.index.fleet.vms[job.vm as usize];
+        let from = (job.from != NONE).then(|| host_name(case, job.from));
+        let mut gate: Vec<StepId> = Vec::new();
+        if let Ok(fence) = self.fences.binary_search_by_key(&job.from, |fence| fence.0) {
+            gate.push(self.fences[fence].1);
+        }
+        let mut remaps = Vec::with_capacity(vm.volumes.len());
+        for (volume, array, begin) in self.volumes(vm, at) {
+            let end = begin + case.remap[array as usize];
+            let volume = vm.volumes[volume].clone();
+            let action = Action::Remap { vm: vm.name.clone(), volume, from: from.clone(), host: host.clone() };
+            remaps.push(self.push(action, begin, end, gate.clone()));
+        }
+        let ready_for = if remaps.is_empty() { gate } else { remaps };
+        let action = Action::Configure { vm: vm.name.clone(), host: host.clone() };
+        let configure = self.push(action, times.mapped, times.mapped + job.configure, ready_for);
+        let mut after = vec![configure];
+        after.extend(self.stage_before(at));
+        let numa = self.numa(at);
+        let start = self.push(Action::Start { vm: vm.name.clone(), host, numa }, times.start, times.ready, after);
+        self.starts[at] = Some(start);
+    }
+
+    /// Each volume with its array and its operation's begin, by begin.
+    fn volumes(&self, vm: &Vm, at: usize) -> Vec<(usize, u32, u64)> {
+        let ops: &[Op] = &self.solution.schedule.ops[at];
+        let mut next: Vec<(u32, usize)> = self.case.jobs[at]
+            .maps
+            .iter()
+            .map(|(array, _)| (*array, ops.iter().position(|op| op.0 == *array).unwrap_or(0)))
+            .collect();
+        let mut rows = Vec::with_capacity(vm.volumes.len());
+        for volume in 0..vm.volumes.len() {
+            let array = self.case.index.array_of(self.case.jobs[at].vm, volume);
+            if let Some(slot) = next.iter_mut().find(|slot| slot.0 == array) {
+                rows.push((volume, array, ops[slot.1].1));
+                slot.1 += 1;
+            }
+        }
+        rows.sort_unstable_by_key(|row| (row.2, row.0));
+        rows
+    }
+
+    fn stage_before(&self, at: usize) -> Vec<StepId> {
+        let job = &self.case.jobs[at];
+        if job.group == NONE || job.stage == 0 {
+            return Vec::new();
+        }
+        let before = &self.case.groups[job.group as usize].stages[job.stage as usize - 1];
+        before.iter().filter_map(|job| self.starts[*job as usize]).collect()
+    }
+
+    fn numa(&self, at: usize) -> Option<Vec<u32>> {
+        let nodes = self.solution.assignment.nodes[at];
+        (nodes != 0).then(|| (0..64).filter(|node| nodes & (1 << node) != 0).collect())
+    }
+}
+
+fn summary(case: &Case<'_>, solution: &Solution) -> Summary {
+    let placed: Vec<bool> = solution.assignment.host.iter().map(|host| *host != NONE).collect();
+    let bounds = bounds::lower_bounds(case, &placed);
+    let mut count = vec![0_u64; case.classes];
+    let mut ready = vec![0_u64; case.classes];
+    for (at, job) in case.jobs.iter().enumerate().filter(|(at, _)| placed[*at]) {
+        count[job.class as usize] += 1;
+        ready[job.class as usize] = ready[job.class as usize].max(solution.schedule.times[at].ready);
+    }
+    let mut latest = 0;
+    let mut classes = Vec::with_capacity(case.classes);
+    for (at, class) in case.index.fleet.classes.iter().enumerate() {
+        latest = ready[at].max(latest);
+        classes.push(ClassSummary {
+            name: class.name.clone(),
+            vms: count[at],
+            ready_s: Seconds::from_micros(latest),
+            lower_bound_s: Seconds::from_micros(bounds[at]),
+            rto_s: class.rto_s,
+            met: latest <= class.rto_s.micros(),
+        });
+    }
+    Summary { makespan_s: Seconds::from_micros(latest), classes }
+}
