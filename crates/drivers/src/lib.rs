@@ -2,8 +2,12 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
+//! | [`check`] | sees whether a VM is up |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
+//! | [`store`] | the embedded store, and one in memory |
 
+pub mod check;
 pub mod fence;
 pub mod qmp;
+pub mod store;

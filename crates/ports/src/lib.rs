@@ -23,7 +23,7 @@ pub use check::{Check, CheckFailure};
 pub use fence::{FenceDevice, FenceError, PowerState};
 pub use hypervisor::{Hypervisor, HypervisorError, StopHow, VmConfig, VmEvent, VmExit};
 pub use storage::{MapOrder, Mapping, StorageArray, StorageError};
-pub use store::{Condition, Expect, Store, StoreError, Transaction, Write};
+pub use store::{Condition, Expect, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError, Transaction, Write};
 
 /// The source of an error of a port: whatever its driver met, kept for the chain of causes.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -38,9 +38,50 @@ pub struct Transaction {
     pub writes: Vec<Write>,
 }
 
+/// The most bytes that a key may have.
+pub const MAX_KEY_BYTES: usize = 512;
+
+/// The most bytes that a value may have.
+pub const MAX_VALUE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The most bytes of a key that an error repeats.
+const SHOWN_KEY_BYTES: usize = 64;
+
+impl Transaction {
+    /// Whether all keys and values keep to the contract of [`Store`]: what every implementation asks first.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`] names the first key that does not, or whose value does not.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.conditions.iter().try_for_each(|condition| check_key(&condition.key))?;
+        self.writes.iter().try_for_each(|write| {
+            check_key(&write.key)?;
+            let length = write.value.as_ref().map_or(0, Vec::len);
+            if length > MAX_VALUE_BYTES {
+                let problem = format!("its value has {length} bytes; {MAX_VALUE_BYTES} at most are kept");
+                return Err(StoreError::TooLarge { key: write.key.clone(), problem });
+            }
+            Ok(())
+        })
+    }
+}
+
+fn check_key(key: &str) -> Result<(), StoreError> {
+    let problem = if key.len() > MAX_KEY_BYTES {
+        format!("the key has {} bytes; {MAX_KEY_BYTES} at most are taken", key.len())
+    } else if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        "a key is a text of printable ASCII, and not empty".to_owned()
+    } else {
+        return Ok(());
+    };
+    let key = key.chars().flat_map(char::escape_default).take(SHOWN_KEY_BYTES).collect();
+    Err(StoreError::TooLarge { key, problem })
+}
+
 /// Remembers: linearizable get, list and compare-and-swap over keys.
 ///
-/// Keys are texts of printable ASCII, at most 512 bytes; values at most 4 MiB. What [`commit`](Self::commit) has
+/// Keys are texts of printable ASCII, at least one and at most [`MAX_KEY_BYTES`] bytes; values at most
+/// [`MAX_VALUE_BYTES`] ([`Transaction::check`]). What [`commit`](Self::commit) has
 /// acknowledged survives a power cut.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -63,7 +104,7 @@ pub enum StoreError {
         /// The key of the first condition that did not hold.
         key: String,
     },
-    /// A key or value is longer than allowed; nothing was written.
+    /// A key or value is not one that is allowed; nothing was written.
     #[error("store key {key}: {problem}")]
     TooLarge {
         /// The key.

@@ -1,0 +1,5 @@
+//! Checks: whether a VM is up.
+
+pub mod tcp;
+
+pub use tcp::TcpCheck;

@@ -1,0 +1,1 @@
+//! What every [`StorageArray`](crate::StorageArray) must do.
