@@ -36,6 +36,8 @@ pub const AUTHORITY_FILE: &str = "authority.pem";
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 /// The longest certificate request that is looked at, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 16 * 1024;
+/// No authority is made before 2025-01-01: the clock of a machine without a battery starts decades too early.
+const EARLIEST: Duration = Duration::from_secs(1_735_689_600);
 const AUTHORITY_LIFE: Duration = Duration::from_secs(3652 * 24 * 3600);
 /// How far a peer's clock may be behind the controller's.
 const CLOCK_SKEW: Duration = Duration::from_secs(3600);
@@ -72,6 +74,9 @@ pub enum AuthorityError {
     /// A key or certificate could not be made.
     #[error("cannot make a certificate")]
     Make(#[source] rcgen::Error),
+    /// The clock cannot be right: an authority made now would have run out when it is set.
+    #[error("the clock of this machine is years behind: set it, then start again")]
+    Clock,
     /// No random bytes for a serial number.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -126,7 +131,7 @@ impl Authority {
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(error.into()),
         }
-        let text = new_authority()?;
+        let text = new_authority(SystemTime::now())?;
         if private_file::write_new(&path, &text)? {
             return Self::parse(&path, &text);
         }
@@ -285,9 +290,11 @@ fn params(validity: Validity, common_name: &str) -> Result<CertificateParams, Au
     Ok(params)
 }
 
-fn new_authority() -> Result<Zeroizing<String>, AuthorityError> {
+fn new_authority(now: SystemTime) -> Result<Zeroizing<String>, AuthorityError> {
+    if now < SystemTime::UNIX_EPOCH + EARLIEST {
+        return Err(AuthorityError::Clock);
+    }
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Make)?;
-    let now = SystemTime::now();
     let validity = Validity { from: now - CLOCK_SKEW, until: now + AUTHORITY_LIFE };
     // A name of its own, so that a certificate of another pod's authority is recognised as foreign at once.
     let mark = data_encoding::HEXLOWER.encode(&entropy::random::<8>()?);

@@ -165,3 +165,52 @@ pub async fn tls(
         Err(_) => Err(ConnectError::TimedOut { peer: peer(), limit }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fingerprint, listen, tls as ours};
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn try_port(port: u16, limit: Duration) -> ConnectError {
+        let config = ours::join_config(Fingerprint::of(b"an authority")).expect("config");
+        tls("127.0.0.1", port, &config, &ours::controller_name(), limit).await.expect_err("no connection")
+    }
+
+    #[tokio::test]
+    async fn a_port_without_a_listener_is_named() {
+        let listener = listen::bind_tcp(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let error = try_port(port, LIMIT).await;
+        assert!(matches!(error, ConnectError::Refused { .. }));
+        assert!(error.to_string().contains(&format!("127.0.0.1:{port}")), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_but_says_nothing_is_given_up() {
+        // The system accepts for a frozen process: only the handshake shows that nobody is there.
+        let listener = listen::bind_tcp(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let error = try_port(listener.local_addr().expect("bound").port(), Duration::from_millis(100)).await;
+        assert!(matches!(error, ConnectError::TimedOut { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_tuned_connection_sends_at_once_and_notices_a_silent_peer() {
+        use rustix::net::sockopt;
+        let listener = listen::bind_tcp(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connected");
+        tune_tcp(&stream).expect("tuned");
+        assert!(sockopt::tcp_nodelay(&stream).expect("read") && sockopt::socket_keepalive(&stream).expect("read"));
+        assert_eq!(sockopt::tcp_keepidle(&stream).expect("read"), KEEPALIVE_IDLE);
+        assert_eq!(sockopt::tcp_user_timeout(&stream).expect("read"), USER_TIMEOUT_MS);
+    }
+
+    #[test]
+    fn a_peer_is_written_as_one_types_it() {
+        assert_eq!(Peer::Tcp("fd00::1".to_owned(), 7443).to_string(), "[fd00::1]:7443");
+        assert_eq!(Peer::Tcp("bmc-h1".to_owned(), 443).to_string(), "bmc-h1:443");
+        assert_eq!(Peer::Unix("/run/x.sock".into()).to_string(), "/run/x.sock");
+    }
+}

@@ -1,6 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use lifeboat_model::{HostName, OperatorName};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -138,6 +139,38 @@ fn what_is_no_request_is_refused() {
     }
     let long = "x".repeat(MAX_REQUEST_BYTES + 1);
     assert!(matches!(authority.sign_csr(&long, &host("h1")), Err(AuthorityError::RequestTooLong)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_request_damaged_anywhere_is_refused_or_signed_for_the_same_identity(
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+        length in any::<prop::sample::Index>(),
+    ) {
+        static AUTHORITY: std::sync::LazyLock<(tempfile::TempDir, Authority)> = std::sync::LazyLock::new(authority);
+        let request = KeyAndRequest::generate().expect("a key");
+        let mut der = pem::parse(request.request_pem()).expect("pem").contents().to_vec();
+        let place = at.index(der.len());
+        der[place] = to;
+        for der in [&der[..], &der[..length.index(der.len())]] {
+            let damaged = pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", der));
+            match AUTHORITY.1.sign_csr(&damaged, &host("h1")) {
+                Err(error) => prop_assert!(matches!(error, AuthorityError::Request { .. }), "{}", error),
+                Ok(pem) => {
+                    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("pem");
+                    prop_assert_eq!(Identity::of_certificate(&certificate), Ok(host("h1")));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_authority_is_made_while_the_clock_is_decades_behind() {
+    let start_of_the_epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(600);
+    assert!(matches!(new_authority(start_of_the_epoch), Err(AuthorityError::Clock)));
 }
 
 #[test]
