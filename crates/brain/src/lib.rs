@@ -6,5 +6,6 @@
 //! be stored first, then effects to be carried out. They read no clock, draw no random numbers and never wait; the same
 //! inputs give the same outputs, byte for byte. The simulator is a second body for both.
 
+pub mod fleet;
 pub mod host;
 pub mod message;

@@ -1,0 +1,343 @@
+//! Liveness: who is there, and who is lost.
+//!
+//! ```text
+//!            Hello                  silence ≥ lost_after,
+//!   New ───────────────► Up ─────── no answer to a probe ──────► Failed ──── proof ───► Fenced
+//!                        ▲ ▲                                       │                      │
+//!                        │ └── Hello of the same boot, nothing ────┘                      │
+//!                        │     cut yet: it never left                                     │
+//!                        └──────────────── Hello of another boot ◄──────────────────────-─┘
+//! ```
+//!
+//! A host is judged by what it says: heartbeats, and the answer to a probe that is sent when they stop. An open
+//! connection proves nothing (a frozen host keeps its connections), nor does a closed one (an agent may be restarted).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, trace::What};
+
+use super::{
+    Brain, Effect, FenceProof, LinkId,
+    records::{HostCondition, HostRecord, Phase, Severity},
+    timers::Timer,
+};
+use crate::message::{FromAgent, Hello, PROTOCOL, ToAgent};
+
+/// The link that a host's agent uses now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The link.
+    pub id: LinkId,
+    /// The agent's version.
+    pub version: String,
+}
+
+/// A host as it is now.
+#[derive(Clone, Debug)]
+pub struct HostState {
+    /// What is remembered of it.
+    pub record: HostRecord,
+    /// Its agent's link; none: it has none now.
+    pub link: Option<Link>,
+    /// When it was last heard (a heartbeat, an answer, a Hello).
+    pub heard: Time,
+    /// The unanswered probe.
+    pub(super) probe: Option<u64>,
+    /// Whether its agent said Hello again while its fencing was under way.
+    pub(super) answers_again: bool,
+    /// The fence device that is being tried: its position in the host's list.
+    pub(super) trying: Option<usize>,
+    /// Rounds through all of its fence devices that failed.
+    pub(super) failed_rounds: u32,
+}
+
+impl HostState {
+    pub(super) fn new(record: HostRecord) -> Self {
+        Self {
+            record,
+            link: None,
+            heard: Time::default(),
+            probe: None,
+            answers_again: false,
+            trying: None,
+            failed_rounds: 0,
+        }
+    }
+
+    pub(super) fn forgive_silence(&mut self, now: Time) {
+        self.heard = self.heard.max(now);
+        self.probe = None;
+    }
+}
+
+impl Brain {
+    /// Takes a host up again after a restart of this controller.
+    pub(super) fn resume_host(&mut self, name: &HostName) {
+        let until = self.now + self.settings.liveness.grace_s;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        match host.record.condition {
+            HostCondition::New | HostCondition::Fenced { .. } => {}
+            // Nobody listened while there was no controller: known hosts have the grace time to come back.
+            HostCondition::Up => {
+                host.heard = until;
+                self.timers.set(Timer::Silence(name.clone()), until + self.settings.liveness.suspect_after_s);
+            }
+            HostCondition::Failed { .. } => self.timers.set(Timer::Fence(name.clone()), self.now),
+        }
+    }
+
+    pub(super) fn agent_said(&mut self, name: &HostName, link: LinkId, message: FromAgent) {
+        if let FromAgent::Hello(hello) = message {
+            self.hello(name, link, hello);
+            return;
+        }
+        let heard = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.link.as_ref().is_none_or(|now| now.id != link) {
+            return;
+        }
+        host.heard = heard.max(host.heard);
+        match message {
+            FromAgent::Hello(_) => {}
+            FromAgent::Heartbeat { sequence } => self.say(name, ToAgent::Heard { sequence }),
+            FromAgent::Probed { nonce } => {
+                if host.probe == Some(nonce) {
+                    host.probe = None;
+                }
+            }
+            FromAgent::Done { command, outcome } => self.command_done(name, command, outcome),
+            FromAgent::VmExited { vm, generation, by_guest, detail } => {
+                self.vm_exited(name, &vm, generation, by_guest, &detail);
+            }
+            FromAgent::VmChanged(report) => self.vm_changed(name, &report),
+        }
+    }
+
+    /// Says something to a host's agent, if it has a link.
+    pub(super) fn say(&mut self, name: &HostName, message: ToAgent) {
+        if let Some(link) = self.hosts.get(name).and_then(|host| host.link.as_ref()) {
+            self.journal.effects.push(Effect::Say { host: name.clone(), link: link.id, message });
+        }
+    }
+
+    fn reject(&mut self, name: &HostName, link: LinkId, why: String) {
+        self.journal.effects.push(Effect::Say { host: name.clone(), link, message: ToAgent::Rejected { why } });
+        self.journal.effects.push(Effect::CloseLink { host: name.clone(), link });
+    }
+
+    fn hello(&mut self, name: &HostName, link: LinkId, hello: Hello) {
+        if hello.protocol != PROTOCOL {
+            let said = hello.protocol;
+            self.reject(name, link, format!("this controller speaks protocol {PROTOCOL}, the agent {said}; install the same version of lifeboat on both"));
+            return;
+        }
+        if hello.epoch > self.epoch {
+            self.reject(
+                name,
+                link,
+                format!("the agent has obeyed a later leader (epoch {}, this one is {})", hello.epoch, self.epoch),
+            );
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(name) else {
+            self.reject(name, link, format!("no host {name} is declared; add it to the fleet's file and apply it"));
+            return;
+        };
+        let same_boot = host.record.boot.as_ref() == Some(&hello.boot);
+        match host.record.condition.clone() {
+            HostCondition::Failed { .. } if same_boot && host.trying.is_some() => {
+                host.answers_again = true;
+                self.reject(name, link, "this host is being fenced; it is taken back when that has failed".to_owned());
+                return;
+            }
+            HostCondition::Failed { .. } if same_boot => self.never_left(name),
+            HostCondition::Failed { .. } => self.proven(name, FenceProof::Rebooted),
+            HostCondition::Fenced { proof, .. } if same_boot => self.fence_lied(name, &proof),
+            HostCondition::New | HostCondition::Up | HostCondition::Fenced { .. } => {}
+        }
+        self.take_up(name, link, &hello, same_boot);
+    }
+
+    /// Makes a host that said Hello one of ours.
+    fn take_up(&mut self, name: &HostName, link: LinkId, hello: &Hello, same_boot: bool) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let was_up = host.record.condition == HostCondition::Up;
+        let old = host.link.replace(Link { id: link, version: hello.version.clone() });
+        host.heard = now;
+        host.probe = None;
+        host.answers_again = false;
+        host.failed_rounds = 0;
+        if let Some(old) = old.filter(|old| old.id != link) {
+            self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: old.id });
+        }
+        self.timers.set(Timer::Silence(name.clone()), now + self.settings.liveness.suspect_after_s);
+        if !was_up || !same_boot {
+            self.host_is_up(name, &hello.boot, was_up);
+        }
+        self.reconcile(name, &hello.vms, same_boot || !was_up);
+        let (keep, leave) = self.keep_list(name, &hello.vms);
+        let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
+        self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave });
+        self.repeat_commands_of(name);
+    }
+
+    fn host_is_up(&mut self, name: &HostName, boot: &BootId, was_up: bool) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let was_new = host.record.condition == HostCondition::New;
+        host.record.condition = HostCondition::Up;
+        host.record.boot = Some(boot.clone());
+        self.journal.hosts.insert(name.clone());
+        let text = match (was_new, was_up) {
+            (true, _) => format!("{name} has joined"),
+            (_, true) => format!("{name} has booted anew without having been missed; its VMs are restarted"),
+            _ => format!("{name} is back; it is up and takes VMs again"),
+        };
+        let event = self.trace(What::HostUp).host(name);
+        self.add_trace(event);
+        self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+        self.settle();
+    }
+
+    /// Gives other hosts a moment to appear before VMs that have no hurry are placed.
+    fn settle(&mut self) {
+        let waiting = self.hosts.values().any(|host| host.record.condition == HostCondition::New);
+        if waiting && self.execution.is_none() {
+            self.timers.set(Timer::Settle, self.now + self.settings.liveness.suspect_after_s);
+        } else {
+            self.timers.cancel(&Timer::Settle);
+            self.want_plan("a host is up");
+        }
+    }
+
+    /// Whether VMs that have no hurry wait for hosts to appear.
+    pub(super) fn settling(&self) -> bool {
+        self.timers.is_set(&Timer::Settle)
+    }
+
+    /// Compares what runs on a host with what should.
+    fn reconcile(&mut self, name: &HostName, reports: &[RunningVm], same_boot: bool) {
+        let there: BTreeMap<&VmName, &RunningVm> = reports.iter().map(|report| (&report.vm, report)).collect();
+        for vm in self.vms_that_may_run_on(name) {
+            let Some(record) = self.vms.get(&vm) else { continue };
+            let (generation, starting) = (record.generation, matches!(record.phase, Phase::Starting { .. }));
+            match there.get(&vm) {
+                Some(report) if report.generation == generation => self.vm_seen(name, &vm, report.state),
+                // A start that was ordered and is not there may still be under way on this very link's other end: the
+                // command is sent again and answers for itself, unless the host has booted anew.
+                None if starting && same_boot && self.commands.has(&vm, generation) => {}
+                _ if !record.enabled => {}
+                _ => {
+                    let why = if same_boot { "its process was gone" } else { "its host had booted anew" };
+                    self.vm_exited(name, &vm, generation, false, why);
+                }
+            }
+        }
+    }
+
+    /// Which of the VMs that run on a host may go on, and which are not ours to touch.
+    fn keep_list(&self, name: &HostName, reports: &[RunningVm]) -> (Vec<(VmName, Generation)>, Vec<VmName>) {
+        let (mut keep, mut leave) = (Vec::new(), Vec::new());
+        for (vm, record) in &self.vms {
+            if record.phase.may_run_on() == Some(name) {
+                keep.push((vm.clone(), record.generation));
+            } else if !record.enabled && record.phase == Phase::Stopped && reports.iter().any(|report| report.vm == *vm)
+            {
+                leave.push(vm.clone());
+            }
+        }
+        (keep, leave)
+    }
+
+    pub(super) fn link_closed(&mut self, name: &HostName, link: LinkId) {
+        if let Some(host) = self.hosts.get_mut(name)
+            && host.link.as_ref().is_some_and(|now| now.id == link)
+        {
+            host.link = None;
+        }
+    }
+
+    /// Looks at a host that may have been silent for too long.
+    pub(super) fn judge_silence(&mut self, name: &HostName) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.record.condition != HostCondition::Up {
+            return;
+        }
+        let liveness = &self.settings.liveness;
+        let (suspect, lost) = (host.heard + liveness.suspect_after_s, host.heard + liveness.lost_after_s);
+        let timer = Timer::Silence(name.clone());
+        if self.now >= lost {
+            self.declare_failed(name);
+        } else if self.now >= suspect {
+            if host.probe.is_none() {
+                let nonce = self.next_nonce;
+                self.next_nonce += 1;
+                host.probe = Some(nonce);
+                self.say(name, ToAgent::Probe { nonce });
+            }
+            self.timers.set(timer, lost);
+        } else {
+            self.timers.set(timer, suspect);
+        }
+    }
+
+    fn declare_failed(&mut self, name: &HostName) {
+        let lost = self.vms_that_may_run_on(name);
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let silence = self.now.since(host.heard);
+        if let Some(link) = host.link.take() {
+            self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: link.id });
+        }
+        let id = self.open_recovery(name, &lost);
+        let since = self.now;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.record.condition = HostCondition::Failed { recovery: id, since };
+            host.trying = None;
+            host.failed_rounds = 0;
+        }
+        self.journal.hosts.insert(name.clone());
+        self.drop_commands_of(name);
+        self.lose_vms(name, &lost, id);
+        let event = self.trace(What::HostDeclared { verdict: "dead".to_owned() }).host(name);
+        self.add_trace(event);
+        let count = lost.len();
+        self.tell(
+            Severity::Critical,
+            format!("{name} has failed: nothing heard from it for {silence}, and it does not answer. {count} VMs ran there. It is fenced now"),
+            |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
+        );
+        self.want_plan(format!("{name} has failed"));
+        self.try_fence(name);
+    }
+
+    /// A host that was declared failed answers, in the boot that its VMs ran in, and nothing has cut its power.
+    fn never_left(&mut self, name: &HostName) {
+        self.timers.cancel(&Timer::Fence(name.clone()));
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.record.condition = HostCondition::Up;
+        }
+        self.journal.hosts.insert(name.clone());
+        let back: BTreeSet<VmName> = self.vms_that_may_run_on(name);
+        for vm in &back {
+            self.set_phase(vm, Phase::Running { host: name.clone(), ready: None });
+        }
+        self.release_recovery(name, &back);
+        let event = self.trace(What::HostUp).host(name);
+        self.add_trace(event);
+        self.tell(
+            Severity::Warning,
+            format!("{name} answers again and was never cut off: its recovery is called off, its {} VMs stay where they are", back.len()),
+            |event| event.host = Some(name.clone()),
+        );
+        self.want_plan(format!("{name} answers again"));
+    }
+
+    /// A host that was proven unable to run its VMs answers in the very boot that they ran in.
+    fn fence_lied(&mut self, name: &HostName, proof: &FenceProof) {
+        self.tell(
+            Severity::Critical,
+            format!("{name} was taken for off ({proof}) and was not: it answers in the same boot. Its old VMs are killed there at once; check for damage to their volumes, and do not trust that fence until it is mended"),
+            |event| event.host = Some(name.clone()),
+        );
+    }
+}

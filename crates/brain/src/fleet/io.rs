@@ -1,0 +1,360 @@
+//! What goes into the brain's fleet side and what comes out of it.
+
+use std::{fmt, sync::Arc};
+
+use lifeboat_model::{
+    Epoch, FenceName, Generation, HostName, Time, VmName,
+    attach::Attachment,
+    spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
+    trace::TraceEvent,
+};
+use serde::{Deserialize, Serialize};
+
+use super::records::EventRecord;
+use crate::message::{FromAgent, ToAgent};
+
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&format!(concat!($prefix, "{}"), self.0))
+            }
+        }
+    )*};
+}
+
+numbers! {
+    /// One connection of an agent; the body numbers them upwards.
+    LinkId, "link-";
+    /// One operation at an array.
+    OpId, "op-";
+    /// One recovery.
+    RecoveryId, "r-";
+    /// One plan.
+    PlanId, "p-";
+    /// One request of an operator; the body numbers them.
+    RequestId, "q-";
+}
+
+/// What happens to the brain.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// An agent said something on its link; the link's certificate is the host's.
+    AgentSaid {
+        /// The host.
+        host: HostName,
+        /// The link.
+        link: LinkId,
+        /// What it said.
+        message: FromAgent,
+    },
+    /// A link broke or was closed.
+    LinkClosed {
+        /// The host.
+        host: HostName,
+        /// The link.
+        link: LinkId,
+    },
+    /// An [`Effect::Fence`] ended.
+    FenceEnded {
+        /// The host.
+        host: HostName,
+        /// The attempt.
+        attempt: u64,
+        /// Nothing when the device was read and says off; otherwise what went wrong.
+        result: Result<(), String>,
+    },
+    /// An [`Effect::Volume`] ended.
+    VolumeEnded {
+        /// The operation.
+        op: OpId,
+        /// How.
+        outcome: VolumeOutcome,
+    },
+    /// An [`Effect::Check`] ended.
+    CheckEnded {
+        /// The VM.
+        vm: VmName,
+        /// The generation that was looked at.
+        generation: Generation,
+        /// Nothing when the VM answered; otherwise what was seen last.
+        result: Result<(), String>,
+    },
+    /// An operator wants something.
+    Operator {
+        /// The request, for [`Effect::Answer`].
+        request: RequestId,
+        /// What is wanted.
+        order: OperatorOrder,
+    },
+}
+
+/// How an operation at an array ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeOutcome {
+    /// It is mapped; this is the way to it.
+    Mapped(Attachment),
+    /// It is unmapped, and no write of the host can reach it any more.
+    Unmapped,
+    /// Another host has it.
+    MappedElsewhere(HostName),
+    /// It failed, or nobody knows.
+    Failed {
+        /// What went wrong and what to do, for a person.
+        problem: String,
+        /// Whether the same operation may succeed later.
+        retry_may_help: bool,
+    },
+}
+
+/// What an operator wants of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VmAction {
+    /// It shall run; also tries a VM again that was given up.
+    Start,
+    /// It shall not run.
+    Stop,
+    /// It shall be stopped and started.
+    Restart,
+    /// Lifeboat shall leave it alone: no restart, no recovery, no stop.
+    Disable,
+    /// Lifeboat shall look after it again.
+    Enable,
+}
+
+/// Kinds of declared objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectKind {
+    /// An SLA class.
+    Class,
+    /// A host.
+    Host,
+    /// An array.
+    Array,
+    /// A volume.
+    Volume,
+    /// A VM.
+    Vm,
+    /// A dependency group.
+    Group,
+    /// A placement rule.
+    Rule,
+}
+
+impl fmt::Display for ObjectKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Class => "class",
+            Self::Host => "host",
+            Self::Array => "array",
+            Self::Volume => "volume",
+            Self::Vm => "VM",
+            Self::Group => "group",
+            Self::Rule => "rule",
+        })
+    }
+}
+
+/// What an operator wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperatorOrder {
+    /// Make the fleet so: create what is new, change what differs, leave the rest.
+    Apply(Box<Declaration>),
+    /// Forget an object.
+    Delete {
+        /// Its kind.
+        kind: ObjectKind,
+        /// Its name.
+        name: String,
+    },
+    /// Do something with a VM.
+    Vm {
+        /// The VM.
+        vm: VmName,
+        /// What.
+        action: VmAction,
+    },
+    /// The operator gives their word that a failed host is off and stays off until it has booted anew.
+    ConfirmOff {
+        /// The host.
+        host: HostName,
+    },
+    /// Keep a host from getting VMs, or let it have them again.
+    Maintenance {
+        /// The host.
+        host: HostName,
+        /// Whether it is in maintenance.
+        on: bool,
+    },
+}
+
+/// What the brain wants done. The body carries effects out only after the writes of the same output are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Say something to an agent.
+    Say {
+        /// The host.
+        host: HostName,
+        /// On this link; if it is gone, so is the message.
+        link: LinkId,
+        /// What.
+        message: ToAgent,
+    },
+    /// Close an agent's link.
+    CloseLink {
+        /// The host.
+        host: HostName,
+        /// The link.
+        link: LinkId,
+    },
+    /// Cut a host's power by one device and read back until it is off, within the device's time limit.
+    Fence {
+        /// The host.
+        host: HostName,
+        /// The attempt, for [`Input::FenceEnded`].
+        attempt: u64,
+        /// The device.
+        device: FenceSpec,
+    },
+    /// Map or unmap a volume.
+    Volume {
+        /// The operation, for [`Input::VolumeEnded`].
+        op: OpId,
+        /// Map or unmap.
+        change: VolumeChange,
+        /// The array.
+        array: Arc<ArraySpec>,
+        /// The volume.
+        volume: Arc<VolumeSpec>,
+        /// The host.
+        host: HostName,
+        /// The leader's epoch.
+        epoch: Epoch,
+        /// The volume's generation.
+        generation: Generation,
+    },
+    /// Look at a VM until it answers or the time is over.
+    Check {
+        /// The VM.
+        vm: VmName,
+        /// Its generation, for [`Input::CheckEnded`].
+        generation: Generation,
+        /// How.
+        check: CheckSpec,
+        /// Until when.
+        until: Time,
+    },
+    /// Tell people.
+    Tell(EventRecord),
+    /// Add to the trace.
+    Trace(TraceEvent),
+    /// Answer an operator.
+    Answer {
+        /// The request.
+        request: RequestId,
+        /// The answer.
+        result: Result<Answer, Refusal>,
+    },
+}
+
+/// Map or unmap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeChange {
+    /// Let the host open it.
+    Map,
+    /// Take it from the host.
+    Unmap,
+}
+
+/// What an operator is told when their order was taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Objects that are new.
+    pub created: Vec<String>,
+    /// Objects that differ from before.
+    pub changed: Vec<String>,
+    /// How many objects are as they were.
+    pub unchanged: u64,
+    /// What the operator should know beside.
+    pub warnings: Vec<String>,
+}
+
+/// Why an operator's order was not taken. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub kind: RefusalKind,
+    /// Why, for a person.
+    pub message: String,
+    /// What to do, for a person.
+    pub advice: Option<String>,
+}
+
+/// Kinds of refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// The order itself is wrong.
+    Invalid,
+    /// It names what is not there.
+    NotFound,
+    /// It cannot be done as things are.
+    Conflict,
+}
+
+/// What one call of the brain gives: first the writes, all or none; then, when they are durable, the effects in order.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Keys with their new values; none: the key is removed.
+    pub writes: Vec<(String, Option<Vec<u8>>)>,
+    /// What to do then.
+    pub effects: Vec<Effect>,
+}
+
+/// How a host's inability to run its VMs was proven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum FenceProof {
+    /// A fence device was told to cut the power, and read back as off.
+    Power {
+        /// The device.
+        device: FenceName,
+    },
+    /// An operator has said so.
+    Operator,
+    /// The host came back in another boot than the one that its VMs ran in.
+    Rebooted,
+}
+
+impl FenceProof {
+    /// The method's name in a trace.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::Power { .. } => "power",
+            Self::Operator => "operator",
+            Self::Rebooted => "rebooted",
+        }
+    }
+}
+
+impl fmt::Display for FenceProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Power { device } => write!(f, "power off confirmed by {device}"),
+            Self::Operator => f.write_str("an operator has said that it is off"),
+            Self::Rebooted => f.write_str("it has booted anew"),
+        }
+    }
+}

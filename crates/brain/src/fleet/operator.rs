@@ -1,0 +1,278 @@
+//! What operators order. An order takes effect as a whole or not at all.
+
+use lifeboat_model::{HostName, VmName, VolumeName, spec::Declaration};
+
+use super::{
+    Answer, Brain, Effect, FenceProof, HostState, ObjectKind, OperatorOrder, Refusal, RefusalKind, RequestId, VmAction,
+    VolumeState,
+    records::{EntryState, HostCondition, HostRecord, Phase, Severity, VmRecord, VolumePlace, VolumeRecord, Wanted},
+};
+
+impl Refusal {
+    fn new(kind: RefusalKind, message: String, advice: Option<String>) -> Self {
+        Self { kind, message, advice }
+    }
+
+    fn not_found(kind: ObjectKind, name: &str) -> Self {
+        Self::new(RefusalKind::NotFound, format!("there is no {kind} {name}"), None)
+    }
+
+    fn conflict(message: String, advice: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Conflict, message, Some(advice.into()))
+    }
+}
+
+impl Brain {
+    pub(super) fn operator(&mut self, request: RequestId, order: OperatorOrder) {
+        let result = match order {
+            OperatorOrder::Apply(declaration) => self.apply(&declaration),
+            OperatorOrder::Delete { kind, name } => self.delete(kind, &name),
+            OperatorOrder::Vm { vm, action } => self.act_on_vm(&vm, action),
+            OperatorOrder::ConfirmOff { host } => self.confirm_off(&host),
+            OperatorOrder::Maintenance { host, on } => self.maintain(&host, on),
+        };
+        self.journal.effects.push(Effect::Answer { request, result });
+    }
+
+    fn apply(&mut self, declaration: &Declaration) -> Result<Answer, Refusal> {
+        let (new, difference) = self
+            .declared
+            .with(declaration)
+            .map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string(), None))?;
+        let mut answer = Answer {
+            created: difference.created,
+            changed: difference.changed,
+            unchanged: difference.unchanged,
+            warnings: Vec::new(),
+        };
+        for host in declaration.hosts.iter().filter(|host| host.fences.is_empty()) {
+            answer.warnings.push(format!(
+                "host {} has no fence device: when it fails, its VMs wait for an operator's word",
+                host.name
+            ));
+        }
+        for array in declaration.arrays.iter().filter(|array| array.backend.is_none()) {
+            answer.warnings.push(format!(
+                "array {} has no backend: it can be planned with, but no VM on it can be started",
+                array.name
+            ));
+        }
+        if answer.created.is_empty() && answer.changed.is_empty() {
+            return Ok(answer);
+        }
+        self.declared = new;
+        self.journal.raw.extend(difference.writes);
+        for host in &declaration.hosts {
+            if !self.hosts.contains_key(&host.name) {
+                self.hosts.insert(host.name.clone(), HostState::new(HostRecord::default()));
+                self.journal.hosts.insert(host.name.clone());
+            }
+        }
+        for volume in &declaration.volumes {
+            if !self.volumes.contains_key(&volume.name) {
+                self.volumes.insert(volume.name.clone(), VolumeState::new(VolumeRecord::default()));
+                self.journal.volumes.insert(volume.name.clone());
+            }
+        }
+        for vm in &declaration.vms {
+            if !self.vms.contains_key(&vm.name) {
+                self.vms.insert(vm.name.clone(), VmRecord { since: self.now, ..VmRecord::default() });
+                self.journal.vms.insert(vm.name.clone());
+            }
+        }
+        let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
+        self.tell(Severity::Info, text, |_| {});
+        self.want_plan("the fleet was changed");
+        Ok(answer)
+    }
+
+    fn delete(&mut self, kind: ObjectKind, name: &str) -> Result<Answer, Refusal> {
+        self.may_delete(kind, name)?;
+        let mut without = self.declared.clone();
+        let Some(write) = without.remove(kind, name) else { return Err(Refusal::not_found(kind, name)) };
+        without.as_fleet().validate().map_err(|error| {
+            Refusal::conflict(format!("{kind} {name} is still needed: {error}"), "delete or change what needs it first")
+        })?;
+        self.declared = without;
+        self.journal.raw.push(write);
+        match kind {
+            ObjectKind::Host => {
+                if let Some((name, _)) = self.hosts.remove_entry(name) {
+                    self.journal.hosts.insert(name);
+                }
+            }
+            ObjectKind::Vm => {
+                if let Some((name, _)) = self.vms.remove_entry(name) {
+                    self.commands.forget_vm(&name);
+                    self.journal.vms.insert(name);
+                }
+            }
+            ObjectKind::Volume => {
+                if let Some((name, _)) = self.volumes.remove_entry(name) {
+                    self.journal.volumes.insert(name);
+                }
+            }
+            ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
+        }
+        self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
+        self.want_plan(format!("{kind} {name} was deleted"));
+        Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })
+    }
+
+    /// Whether an object may be forgotten as things are.
+    fn may_delete(&self, kind: ObjectKind, name: &str) -> Result<(), Refusal> {
+        match kind {
+            ObjectKind::Vm => {
+                let vm = self.vms.get(name).ok_or_else(|| Refusal::not_found(kind, name))?;
+                if vm.phase != Phase::Stopped {
+                    return Err(Refusal::conflict(
+                        format!("VM {name} is not stopped"),
+                        format!("lifeboat vm stop {name}"),
+                    ));
+                }
+            }
+            ObjectKind::Volume => {
+                let volume = self.volumes.get(name).ok_or_else(|| Refusal::not_found(kind, name))?;
+                if volume.op.is_some()
+                    || self.owner_is_busy(&VolumeName::new(name).map_err(|_| Refusal::not_found(kind, name))?)
+                {
+                    return Err(Refusal::conflict(format!("volume {name} is in use"), "stop its VM first"));
+                }
+            }
+            ObjectKind::Host => {
+                let (host, _) = self.hosts.get_key_value(name).ok_or_else(|| Refusal::not_found(kind, name))?;
+                let used =
+                    self.vms.iter().find(|(_, vm)| [vm.phase.occupies(), vm.phase.may_run_on()].contains(&Some(host)));
+                if let Some((vm, _)) = used {
+                    return Err(Refusal::conflict(
+                        format!("host {name} has VM {vm}"),
+                        format!("stop its VMs first: lifeboat vm stop {vm}"),
+                    ));
+                }
+                if self.volumes.values().any(|volume| volume.record.place.host() == Some(host) && volume.op.is_some()) {
+                    return Err(Refusal::conflict(
+                        format!("host {name} has volumes under way"),
+                        "try again in a moment",
+                    ));
+                }
+            }
+            ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
+        }
+        Ok(())
+    }
+
+    fn owner_is_busy(&self, volume: &VolumeName) -> bool {
+        let owner = self.declared.owner(volume).and_then(|vm| self.vms.get(vm));
+        owner.is_some_and(|vm| vm.phase != Phase::Stopped)
+    }
+
+    fn act_on_vm(&mut self, name: &VmName, action: VmAction) -> Result<Answer, Refusal> {
+        let Some(vm) = self.vms.get_mut(name) else { return Err(Refusal::not_found(ObjectKind::Vm, name.as_str())) };
+        if !vm.enabled && !matches!(action, VmAction::Enable | VmAction::Disable) {
+            return Err(Refusal::conflict(
+                format!("VM {name} is disabled: Lifeboat leaves it alone"),
+                format!("lifeboat vm enable {name}"),
+            ));
+        }
+        let before = vm.clone();
+        match action {
+            VmAction::Start => self.want_running(name),
+            VmAction::Stop => self.want_stopped(name),
+            VmAction::Restart => {
+                let runs = matches!(vm.phase, Phase::Running { .. } | Phase::Starting { .. });
+                self.want_running(name);
+                if runs {
+                    self.order_stop(name, true);
+                }
+            }
+            VmAction::Disable => {
+                vm.enabled = false;
+                self.settle_entry(name, EntryState::Released);
+                self.drop_from_plan(name);
+                self.unprepare(name);
+            }
+            VmAction::Enable => {
+                vm.enabled = true;
+                self.want_plan(format!("{name} is enabled"));
+            }
+        }
+        self.journal.vms.insert(name.clone());
+        let said = format!("VM {name}");
+        let same = self.vms.get(name) == Some(&before);
+        Ok(if same {
+            Answer { unchanged: 1, ..Answer::default() }
+        } else {
+            Answer { changed: vec![said], ..Answer::default() }
+        })
+    }
+
+    fn want_running(&mut self, name: &VmName) {
+        let Some(vm) = self.vms.get_mut(name) else { return };
+        vm.wanted = Wanted::Running;
+        vm.given_up = None;
+        vm.failures.clear();
+        vm.avoid.clear();
+        self.want_plan(format!("an operator wants {name} to run"));
+    }
+
+    fn want_stopped(&mut self, name: &VmName) {
+        let Some(vm) = self.vms.get_mut(name) else { return };
+        vm.wanted = Wanted::Stopped;
+        let phase = vm.phase.clone();
+        self.settle_entry(name, EntryState::Released);
+        self.drop_from_plan(name);
+        match phase {
+            Phase::Preparing { .. } => self.unprepare(name),
+            Phase::Starting { .. } | Phase::Running { .. } => self.order_stop(name, true),
+            Phase::Stopped | Phase::Stopping { .. } | Phase::Lost { .. } => {}
+        }
+        self.want_plan(format!("an operator wants {name} not to run"));
+    }
+
+    fn confirm_off(&mut self, name: &HostName) -> Result<Answer, Refusal> {
+        let Some(host) = self.hosts.get(name) else { return Err(Refusal::not_found(ObjectKind::Host, name.as_str())) };
+        match &host.record.condition {
+            HostCondition::Failed { .. } => {
+                self.proven(name, FenceProof::Operator);
+                Ok(Answer { changed: vec![format!("host {name}")], ..Answer::default() })
+            }
+            HostCondition::Fenced { proof, .. } => Ok(Answer {
+                unchanged: 1,
+                warnings: vec![format!("host {name} is fenced already: {proof}")],
+                ..Answer::default()
+            }),
+            HostCondition::Up => Err(Refusal::conflict(
+                format!("host {name} is up: it was heard {} ago", self.now.since(host.heard)),
+                "a host that is up is not taken for off; if it is to be emptied, stop its VMs",
+            )),
+            HostCondition::New => Err(Refusal::conflict(
+                format!("host {name} has never joined, so nothing of it is to be recovered"),
+                format!("start its agent: lifeboat token create --host {name}"),
+            )),
+        }
+    }
+
+    fn maintain(&mut self, name: &HostName, on: bool) -> Result<Answer, Refusal> {
+        let Some(host) = self.hosts.get_mut(name) else {
+            return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
+        };
+        if host.record.maintenance == on {
+            return Ok(Answer { unchanged: 1, ..Answer::default() });
+        }
+        host.record.maintenance = on;
+        self.journal.hosts.insert(name.clone());
+        let what = if on { "is in maintenance: it keeps its VMs and gets no new ones" } else { "takes VMs again" };
+        self.tell(Severity::Info, format!("{name} {what}"), |event| event.host = Some(name.clone()));
+        self.want_plan(format!("{name} {what}"));
+        Ok(Answer { changed: vec![format!("host {name}")], ..Answer::default() })
+    }
+
+    /// Whether a volume can be opened by a host now, as far as is known.
+    #[must_use]
+    pub fn mapped_to(&self, volume: &VolumeName) -> Option<&HostName> {
+        match &self.volumes.get(volume)?.record.place {
+            VolumePlace::Mapped { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! What the brain remembers across its own death: one record an object, each under its own key, as JSON.
+//!
+//! | key | record |
+//! | --- | --- |
+//! | `spec/KIND/NAME` | what an operator declared |
+//! | `state/host/NAME` | [`HostRecord`] |
+//! | `state/vm/NAME` | [`VmRecord`] |
+//! | `state/volume/NAME` | [`VolumeRecord`] |
+//! | `recovery/ID` | [`RecoveryRecord`] |
+//! | `plan/ID/PART` | a [`PlanRecord`] in parts of at most [`PLAN_PART_BYTES`] |
+//! | `event/SEQUENCE` | [`EventRecord`] |
+//! | `trace/SEQUENCE` | a trace event |
+//! | `meta/counters` | [`Counters`] |
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::{
+    BootId, ClassName, FenceName, Generation, HostName, Seconds, Time, VmName,
+    attach::Attachment,
+    plan::{Plan, Request},
+};
+use serde::{Deserialize, Serialize};
+
+use super::io::{FenceProof, PlanId, RecoveryId};
+
+/// A stored part of a plan has at most this many bytes.
+pub const PLAN_PART_BYTES: usize = 256 * 1024;
+
+/// How a host is, as far as the brain knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum HostCondition {
+    /// Declared; its agent was never heard.
+    #[default]
+    New,
+    /// Its agent was heard and it has not been declared failed since.
+    Up,
+    /// Declared failed; it may still run its VMs.
+    Failed {
+        /// The recovery from it.
+        recovery: RecoveryId,
+        /// When it was declared failed.
+        since: Time,
+    },
+    /// Proven unable to run the VMs that it had.
+    Fenced {
+        /// The recovery from it.
+        recovery: RecoveryId,
+        /// When it was proven.
+        since: Time,
+        /// How.
+        proof: FenceProof,
+    },
+}
+
+/// What is remembered of a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostRecord {
+    /// How it is.
+    pub condition: HostCondition,
+    /// The boot that it said last that it was in.
+    pub boot: Option<BootId>,
+    /// Whether it is kept from getting VMs.
+    #[serde(default)]
+    pub maintenance: bool,
+    /// Number of the last fencing attempt.
+    #[serde(default)]
+    pub fence_attempt: u64,
+}
+
+/// What an operator (or the VM's own shutdown) wants of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// It shall run.
+    #[default]
+    Running,
+    /// It shall not run, because an operator said so.
+    Stopped,
+    /// It shall not run, because its guest shut itself down.
+    ShutDown,
+}
+
+/// Where a VM is in its life. The host in it, but for `Preparing`, is the one host where its process may exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Phase {
+    /// Its process surely exists nowhere.
+    #[default]
+    Stopped,
+    /// Its volumes and its configuration are brought to a host; its start has not been ordered.
+    Preparing {
+        /// The host.
+        host: HostName,
+    },
+    /// Its start was ordered.
+    Starting {
+        /// The host.
+        host: HostName,
+    },
+    /// Its process exists.
+    Running {
+        /// The host.
+        host: HostName,
+        /// When it answered its check; none: not yet.
+        ready: Option<Time>,
+    },
+    /// Its stop was ordered.
+    Stopping {
+        /// The host.
+        host: HostName,
+    },
+    /// Its host is declared failed and not yet fenced.
+    Lost {
+        /// The host.
+        host: HostName,
+    },
+}
+
+impl Phase {
+    /// The host where its process may exist.
+    #[must_use]
+    pub const fn may_run_on(&self) -> Option<&HostName> {
+        match self {
+            Self::Stopped | Self::Preparing { .. } => None,
+            Self::Starting { host } | Self::Running { host, .. } | Self::Stopping { host } | Self::Lost { host } => {
+                Some(host)
+            }
+        }
+    }
+
+    /// The host that it takes room on.
+    #[must_use]
+    pub const fn occupies(&self) -> Option<&HostName> {
+        match self {
+            Self::Stopped | Self::Lost { .. } => None,
+            Self::Preparing { host }
+            | Self::Starting { host }
+            | Self::Running { host, .. }
+            | Self::Stopping { host } => Some(host),
+        }
+    }
+}
+
+/// What is remembered of a VM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmRecord {
+    /// Generation of the newest intent to run it somewhere.
+    pub generation: Generation,
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// Whether Lifeboat looks after it.
+    pub enabled: bool,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The host that it ran on last.
+    pub last_host: Option<HostName>,
+    /// When it failed (died, or would not start) within the window.
+    pub failures: Vec<Time>,
+    /// Hosts where it would not stay up; forgotten when it is up.
+    pub avoid: BTreeSet<HostName>,
+    /// Why it was given up; none: it was not.
+    pub given_up: Option<String>,
+    /// What went wrong with it last.
+    pub problem: Option<String>,
+    /// The recovery that it is part of.
+    pub recovery: Option<RecoveryId>,
+    /// Since when it is in its phase.
+    pub since: Time,
+}
+
+impl Default for VmRecord {
+    fn default() -> Self {
+        Self {
+            generation: Generation(0),
+            wanted: Wanted::Running,
+            enabled: true,
+            phase: Phase::Stopped,
+            last_host: None,
+            failures: Vec::new(),
+            avoid: BTreeSet::new(),
+            given_up: None,
+            problem: None,
+            recovery: None,
+            since: Time::default(),
+        }
+    }
+}
+
+/// Where a volume is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum VolumePlace {
+    /// No host can open it.
+    #[default]
+    Unmapped,
+    /// One host is being given it, or was, with unknown success.
+    Mapping {
+        /// The host.
+        host: HostName,
+    },
+    /// One host can open it.
+    Mapped {
+        /// The host.
+        host: HostName,
+        /// The way to it.
+        attachment: Attachment,
+    },
+    /// It is being taken from a host.
+    Unmapping {
+        /// The host.
+        host: HostName,
+    },
+}
+
+impl VolumePlace {
+    /// The host that may be able to open it.
+    #[must_use]
+    pub const fn host(&self) -> Option<&HostName> {
+        match self {
+            Self::Unmapped => None,
+            Self::Mapping { host } | Self::Mapped { host, .. } | Self::Unmapping { host } => Some(host),
+        }
+    }
+}
+
+/// What is remembered of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// Generation of the newest order for it.
+    pub generation: Generation,
+    /// Where it is.
+    pub place: VolumePlace,
+    /// What went wrong with it last; none: nothing since it last went well.
+    #[serde(default)]
+    pub problem: Option<String>,
+}
+
+/// How far a VM's recovery has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum EntryState {
+    /// It waits, or is being moved and started.
+    Open,
+    /// It is up.
+    Ready {
+        /// Where.
+        host: HostName,
+        /// When.
+        at: Time,
+    },
+    /// It is another recovery's now, since the host that it went to failed too.
+    PassedOn {
+        /// The other recovery.
+        to: RecoveryId,
+    },
+    /// It was never away: its host answered again before it was fenced.
+    NeverLeft,
+    /// Nobody wants it to run any more, or it is left alone.
+    Released,
+    /// It was given up.
+    GivenUp {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A VM in a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryEntry {
+    /// Its class.
+    pub class: ClassName,
+    /// How far it has come.
+    pub state: EntryState,
+}
+
+/// What is remembered of a recovery: one failure of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryRecord {
+    /// Its number.
+    pub id: RecoveryId,
+    /// The host that failed.
+    pub host: HostName,
+    /// When it was last heard.
+    pub last_heard: Time,
+    /// When it was declared failed.
+    pub declared: Time,
+    /// The verdict.
+    pub verdict: String,
+    /// When and how it was proven unable to run its VMs.
+    pub fenced: Option<(Time, FenceProof)>,
+    /// What each fence device said last, when it did not work.
+    pub fence_problems: BTreeMap<FenceName, String>,
+    /// The newest plan for it.
+    pub plan: Option<PlanId>,
+    /// When the last VM is expected to be ready, by that plan.
+    pub expected: Option<Time>,
+    /// Its VMs.
+    pub vms: BTreeMap<VmName, RecoveryEntry>,
+    /// When it ended.
+    pub closed: Option<Time>,
+}
+
+impl RecoveryRecord {
+    /// How many of its VMs are up.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.vms
+            .values()
+            .filter(|entry| matches!(entry.state, EntryState::Ready { .. } | EntryState::NeverLeft))
+            .count()
+    }
+
+    /// How many of its VMs are not settled.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.vms.values().filter(|entry| entry.state == EntryState::Open).count()
+    }
+
+    /// From the host being declared failed to the last VM being up, or to now.
+    #[must_use]
+    pub fn took(&self, now: Time) -> Seconds {
+        self.closed.unwrap_or(now).since(self.declared)
+    }
+}
+
+/// A plan as it was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// Its number.
+    pub id: PlanId,
+    /// The plan that it replaces.
+    pub parent: Option<PlanId>,
+    /// When it was made.
+    pub made: Time,
+    /// Why it was made.
+    pub why: String,
+    /// What was asked.
+    pub request: Request,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Look at it today.
+    Warning,
+    /// Look at it now.
+    Critical,
+}
+
+/// Something that a person may want to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Its number, counting up.
+    pub sequence: u64,
+    /// When.
+    pub time: Time,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What, as a sentence.
+    pub text: String,
+    /// The host that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostName>,
+    /// The VM that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vm: Option<VmName>,
+    /// The recovery that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<RecoveryId>,
+}
+
+/// Numbers that only go up.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Recoveries so far.
+    pub recoveries: u64,
+    /// Plans so far.
+    pub plans: u64,
+}

@@ -1,0 +1,102 @@
+//! What an operator may set of the fleet's side. `docs/settings.md` lists the same values.
+
+use lifeboat_model::Seconds;
+use serde::{Deserialize, Serialize};
+
+/// When a host counts as lost, and how often agents speak.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Liveness {
+    /// Seconds between an agent's heartbeats.
+    pub heartbeat_s: Seconds,
+    /// Seconds of silence after which a host is asked directly.
+    pub suspect_after_s: Seconds,
+    /// Seconds of silence, answers to direct questions included, after which a host is declared dead.
+    pub lost_after_s: Seconds,
+    /// Seconds that a controller gives known hosts to come back to it after its own start.
+    pub grace_s: Seconds,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            heartbeat_s: Seconds::new(1),
+            suspect_after_s: Seconds::new(2),
+            lost_after_s: Seconds::new(3),
+            grace_s: Seconds::new(10),
+        }
+    }
+}
+
+/// What is tried again, how often, and when it is given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retries {
+    /// Times that a VM whose process dies is restarted on its host within `window_s`, before it is moved.
+    pub restarts_in_place: u32,
+    /// Failed starts or deaths of a VM within `window_s` after which it is given up.
+    pub attempts: u32,
+    /// Seconds over which a VM's failures are counted.
+    pub window_s: Seconds,
+    /// The first pause after a failed fencing or storage operation; it doubles up to `longest_pause_s`.
+    pub pause_s: Seconds,
+    /// The longest pause between two tries.
+    pub longest_pause_s: Seconds,
+    /// Failed tries to map a volume to a host after which its VM is planned elsewhere.
+    pub map_attempts: u32,
+    /// A VM must answer its check within this, or within four times its `start_s` where that is longer.
+    pub start_timeout_s: Seconds,
+    /// Seconds without an answer after which a command is said to an agent again.
+    pub command_timeout_s: Seconds,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            restarts_in_place: 2,
+            attempts: 5,
+            window_s: Seconds::new(600),
+            pause_s: Seconds::from_millis(500),
+            longest_pause_s: Seconds::new(5),
+            map_attempts: 4,
+            start_timeout_s: Seconds::new(60),
+            command_timeout_s: Seconds::new(30),
+        }
+    }
+}
+
+/// All settings of the fleet's side.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// When a host counts as lost.
+    pub liveness: Liveness,
+    /// What is tried again.
+    pub retries: Retries,
+}
+
+impl Settings {
+    /// Checks that the values go together.
+    ///
+    /// # Errors
+    /// A sentence that names the setting and what it must be.
+    pub fn validate(&self) -> Result<(), String> {
+        let l = &self.liveness;
+        if l.heartbeat_s < Seconds::from_millis(50) {
+            return Err(format!("liveness.heartbeat_s is {}; it must be at least 0.05", l.heartbeat_s.as_f64()));
+        }
+        if l.suspect_after_s <= l.heartbeat_s {
+            return Err("liveness.suspect_after_s must be longer than heartbeat_s".to_owned());
+        }
+        if l.lost_after_s <= l.suspect_after_s {
+            return Err("liveness.lost_after_s must be longer than suspect_after_s".to_owned());
+        }
+        if self.retries.pause_s == Seconds::ZERO || self.retries.longest_pause_s < self.retries.pause_s {
+            return Err("retries.pause_s must be above 0 and not above longest_pause_s".to_owned());
+        }
+        if self.retries.attempts == 0 || self.retries.map_attempts == 0 {
+            return Err("retries.attempts and map_attempts must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+}

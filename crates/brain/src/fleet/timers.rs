@@ -1,0 +1,66 @@
+//! Points in time at which the brain wants to be woken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_model::{GroupName, HostName, Time, VmName, VolumeName};
+
+use crate::message::CommandId;
+
+/// What a timer is for. There is one of each at most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// A host may have been silent for long enough.
+    Silence(HostName),
+    /// A host's fencing is tried again.
+    Fence(HostName),
+    /// A volume's operation is tried again.
+    Volume(VolumeName),
+    /// A command has had no answer.
+    Command(CommandId),
+    /// A stage's delay is over.
+    Stage(GroupName),
+    /// A VM is tried again.
+    Vm(VmName),
+    /// New hosts have had time to appear; placements that do not hurry may be planned.
+    Settle,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    due: BTreeSet<(Time, Timer)>,
+    at: BTreeMap<Timer, Time>,
+}
+
+impl Timers {
+    /// Sets a timer, in place of the one of the same kind.
+    pub(super) fn set(&mut self, timer: Timer, at: Time) {
+        if let Some(old) = self.at.insert(timer.clone(), at) {
+            self.due.remove(&(old, timer.clone()));
+        }
+        self.due.insert((at, timer));
+    }
+
+    pub(super) fn cancel(&mut self, timer: &Timer) {
+        if let Some(old) = self.at.remove(timer) {
+            self.due.remove(&(old, timer.clone()));
+        }
+    }
+
+    pub(super) fn is_set(&self, timer: &Timer) -> bool {
+        self.at.contains_key(timer)
+    }
+
+    pub(super) fn next(&self) -> Option<Time> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Takes the first timer that is due.
+    pub(super) fn pop(&mut self, now: Time) -> Option<Timer> {
+        if self.due.first()?.0 > now {
+            return None;
+        }
+        let (_, timer) = self.due.pop_first()?;
+        self.at.remove(&timer);
+        Some(timer)
+    }
+}

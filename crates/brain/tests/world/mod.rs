@@ -1,0 +1,547 @@
+//! A small world in virtual time: hosts with power, agents that obey, an array, BMCs, a store; and the brain in it.
+//!
+//! Everything that a body does is done here from a queue of happenings, so that any effect can be failed or repeated and the
+//! controller killed at any point, exactly again. After every happening the promises are checked against the world, not
+//! against what the brain believes.
+#![allow(dead_code, reason = "each test file uses another part of the world")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lifeboat_brain::{
+    fleet::{
+        Brain, Effect, Input, LinkId, OperatorOrder, Output, RequestId, Settings, VolumeChange, VolumeOutcome,
+        records::Phase,
+    },
+    message::{Command, FromAgent, Hello, Order, Outcome, PROTOCOL, ToAgent},
+};
+use lifeboat_model::{
+    BootId, Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
+    attach::{Attachment, VolumePath},
+    running::{RunningVm, VmRunState},
+    spec::Declaration,
+};
+
+pub mod fleet;
+
+const MS: u64 = 1000;
+
+/// Where a controller is killed: counted in outputs of the brain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    BeforeWrites(usize),
+    AfterWrites(usize),
+    AfterEffects(usize),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    pub crash: Option<Crash>,
+    /// The n-th effect that can fail does, once.
+    pub fail_effect: Option<usize>,
+    /// The n-th effect that can be repeated is.
+    pub repeat_effect: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Machine {
+    pub power: bool,
+    pub frozen: bool,
+    pub cut: bool,
+    pub bmc: bool,
+    boot: u64,
+    link: Option<LinkId>,
+    pub vms: BTreeMap<VmName, Generation>,
+    configured: BTreeMap<VmName, Generation>,
+    obeyed: BTreeMap<VmName, Generation>,
+    epoch: Epoch,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Tick,
+    Connect(HostName),
+    Beat(HostName, u64, u64),
+    ToAgent(HostName, LinkId, ToAgent),
+    FromAgent(HostName, LinkId, FromAgent),
+    Closed(HostName, LinkId),
+    ToBrain(u64, Input),
+    Restart,
+    PowerCut(HostName, u64, u64),
+    VolumeDone(u64, lifeboat_brain::fleet::OpId, VolumeName, HostName, VolumeChange, bool),
+}
+
+pub struct World {
+    pub now: Time,
+    queue: BTreeMap<(Time, u64), Happening>,
+    next: u64,
+    tick_at: Option<Time>,
+    pub brain: Option<Brain>,
+    /// Counts the controller's lives, so that what was meant for an earlier one is lost.
+    life: u64,
+    pub store: BTreeMap<String, Vec<u8>>,
+    epoch: Epoch,
+    pub hosts: BTreeMap<HostName, Machine>,
+    pub mapped: BTreeMap<VolumeName, BTreeSet<HostName>>,
+    pub array_works: bool,
+    pub array_ops: BTreeMap<lifeboat_brain::fleet::OpId, HostName>,
+    pub most_ops: usize,
+    pub guest_answers: bool,
+    pub faults: Faults,
+    outputs: usize,
+    pub effects: usize,
+    pub log: Vec<String>,
+    pub starts: Vec<(Time, VmName, HostName)>,
+    pub answers: Vec<Result<lifeboat_brain::fleet::Answer, lifeboat_brain::fleet::Refusal>>,
+    next_link: u64,
+    settings: Settings,
+}
+
+pub fn host(name: &str) -> HostName {
+    HostName::new(name).expect("a host's name")
+}
+
+pub fn vm(name: &str) -> VmName {
+    VmName::new(name).expect("a VM's name")
+}
+
+impl World {
+    pub fn new(declaration: Declaration, faults: Faults) -> Self {
+        let mut world = Self {
+            now: Time::from_micros(1_000_000_000_000),
+            queue: BTreeMap::new(),
+            next: 0,
+            tick_at: None,
+            brain: None,
+            life: 0,
+            store: BTreeMap::new(),
+            epoch: Epoch(0),
+            hosts: BTreeMap::new(),
+            mapped: BTreeMap::new(),
+            array_works: true,
+            array_ops: BTreeMap::new(),
+            most_ops: 0,
+            guest_answers: true,
+            faults: Faults::default(),
+            outputs: 0,
+            effects: 0,
+            log: Vec::new(),
+            starts: Vec::new(),
+            answers: Vec::new(),
+            next_link: 0,
+            settings: Settings::default(),
+        };
+        for spec in &declaration.hosts {
+            let machine = Machine {
+                power: true,
+                frozen: false,
+                cut: false,
+                bmc: true,
+                boot: 1,
+                link: None,
+                vms: BTreeMap::new(),
+                configured: BTreeMap::new(),
+                obeyed: BTreeMap::new(),
+                epoch: Epoch(0),
+            };
+            world.hosts.insert(spec.name.clone(), machine);
+            world.at(200, Happening::Connect(spec.name.clone()));
+        }
+        world.restart();
+        world.order(OperatorOrder::Apply(Box::new(declaration)));
+        world.faults = faults;
+        world
+    }
+
+    fn at(&mut self, millis: u64, happening: Happening) {
+        self.next += 1;
+        self.queue.insert((self.now + Seconds::from_micros(millis * MS), self.next), happening);
+    }
+
+    fn restart(&mut self) {
+        self.epoch = self.epoch.next();
+        self.life += 1;
+        let records = self.store.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>();
+        let brain =
+            Brain::restore(self.settings.clone(), self.epoch, self.now, records).expect("what was stored can be read");
+        self.brain = Some(brain);
+        self.tick_at = None;
+        self.log.push(format!("{} controller starts, epoch {}", self.t(), self.epoch));
+        self.give(Input::Tick);
+    }
+
+    fn t(&self) -> String {
+        format!("{:9.3}", self.now.as_f64() - 1_000_000.0)
+    }
+
+    pub fn order(&mut self, order: OperatorOrder) {
+        self.give(Input::Operator { request: RequestId(1), order });
+    }
+
+    fn crash(&mut self) {
+        self.log.push(format!("{} controller killed", self.t()));
+        self.brain = None;
+        self.life += 1;
+        self.faults.crash = None;
+        for name in self.hosts.keys().cloned().collect::<Vec<_>>() {
+            self.break_link(&name);
+        }
+        self.at(1500, Happening::Restart);
+    }
+
+    /// Hands the brain an input and does what comes of it.
+    pub fn give(&mut self, input: Input) {
+        let Some(brain) = &mut self.brain else { return };
+        let mut output = Output::default();
+        brain.handle(self.now, input, &mut output);
+        let deadline = brain.next_deadline();
+        if !output.writes.is_empty() || !output.effects.is_empty() {
+            self.outputs += 1;
+        }
+        if self.faults.crash == Some(Crash::BeforeWrites(self.outputs)) {
+            return self.crash();
+        }
+        for (key, value) in output.writes {
+            match value {
+                Some(value) => drop(self.store.insert(key, value)),
+                None => drop(self.store.remove(&key)),
+            }
+        }
+        if self.faults.crash == Some(Crash::AfterWrites(self.outputs)) {
+            return self.crash();
+        }
+        for effect in output.effects {
+            self.effect(effect);
+        }
+        if self.faults.crash == Some(Crash::AfterEffects(self.outputs)) {
+            return self.crash();
+        }
+        if let Some(deadline) = deadline {
+            let deadline = deadline.max(self.now);
+            if self.tick_at.is_none_or(|at| deadline < at) {
+                self.tick_at = Some(deadline);
+                self.next += 1;
+                self.queue.insert((deadline, self.next), Happening::Tick);
+            }
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        let can_fail = matches!(
+            effect,
+            Effect::Fence { .. }
+                | Effect::Volume { .. }
+                | Effect::Check { .. }
+                | Effect::Say { message: ToAgent::Command(_), .. }
+        );
+        let (mut fails, mut twice) = (false, false);
+        if can_fail {
+            self.effects += 1;
+            fails = self.faults.fail_effect == Some(self.effects);
+            twice = self.faults.repeat_effect == Some(self.effects);
+            if fails || twice {
+                self.log.push(format!("{} fault: {} {effect:?}", self.t(), if fails { "fails" } else { "twice" }));
+            }
+        }
+        self.carry_out(&effect, fails);
+        if twice {
+            self.carry_out(&effect, false);
+        }
+    }
+
+    fn carry_out(&mut self, effect: &Effect, fails: bool) {
+        let life = self.life;
+        match effect.clone() {
+            Effect::Say { host, link, message } => {
+                let message = match message {
+                    ToAgent::Command(command) if fails => {
+                        let outcome = Outcome::Failed { problem: "injected".to_owned(), retry_may_help: true };
+                        let done = FromAgent::Done { command: command.id, outcome };
+                        return self.at(5, Happening::FromAgent(host, link, done));
+                    }
+                    other => other,
+                };
+                self.at(1, Happening::ToAgent(host, link, message));
+            }
+            Effect::CloseLink { host, link } => {
+                if self.hosts[&host].link == Some(link) {
+                    self.break_link(&host);
+                }
+            }
+            Effect::Fence { host, attempt, .. } => {
+                if fails || !self.hosts[&host].bmc {
+                    let result = Err("the BMC does not answer".to_owned());
+                    self.at(500, Happening::ToBrain(life, Input::FenceEnded { host, attempt, result }));
+                } else {
+                    self.at(800, Happening::PowerCut(host, attempt, life));
+                }
+            }
+            Effect::Volume { op, change, volume, host, .. } => {
+                self.array_ops.insert(op, host.clone());
+                self.most_ops = self.most_ops.max(self.array_ops.len());
+                self.at(50, Happening::VolumeDone(life, op, volume.name.clone(), host, change, fails));
+            }
+            Effect::Check { vm, generation, .. } => {
+                let running = self.hosts.values().any(|host| host.power && !host.frozen && host.vms.contains_key(&vm));
+                let ok = running && self.guest_answers && !fails;
+                let result = if ok { Ok(()) } else { Err("nothing answers".to_owned()) };
+                let after = if ok { 3000 } else { 60_000 };
+                self.at(after, Happening::ToBrain(life, Input::CheckEnded { vm, generation, result }));
+            }
+            Effect::Tell(event) => self.log.push(format!("{} {:?}: {}", self.t(), event.severity, event.text)),
+            Effect::Trace(_) => {}
+            Effect::Answer { result, .. } => self.answers.push(result),
+        }
+    }
+
+    fn break_link(&mut self, name: &HostName) {
+        let Some(machine) = self.hosts.get_mut(name) else { return };
+        if let Some(link) = machine.link.take() {
+            self.at(1, Happening::Closed(name.clone(), link));
+            self.at(300, Happening::Connect(name.clone()));
+        }
+    }
+
+    pub fn power_off(&mut self, name: &HostName) {
+        let machine = self.hosts.get_mut(name).expect("a host");
+        machine.power = false;
+        machine.frozen = false;
+        machine.vms.clear();
+        machine.configured.clear();
+        machine.link = None;
+        self.log.push(format!("{} {name} loses power", self.t()));
+    }
+
+    pub fn power_on(&mut self, name: &HostName) {
+        let machine = self.hosts.get_mut(name).expect("a host");
+        if !machine.power {
+            machine.power = true;
+            machine.boot += 1;
+            self.at(1000, Happening::Connect(name.clone()));
+        }
+    }
+
+    /// Kills one VM's process.
+    pub fn kill_vm(&mut self, name: &VmName, by_guest: bool) {
+        let found = self
+            .hosts
+            .iter_mut()
+            .find_map(|(host, machine)| machine.vms.remove(name).map(|g| (host.clone(), g, machine.link)));
+        let (host, generation, link) = found.expect("the VM runs");
+        if let Some(link) = link {
+            let said = FromAgent::VmExited { vm: name.clone(), generation, by_guest, detail: "signal 9".to_owned() };
+            self.at(2, Happening::FromAgent(host, link, said));
+        }
+    }
+
+    pub fn where_is(&self, name: &VmName) -> Vec<HostName> {
+        let here = self.hosts.iter().filter(|(_, machine)| machine.power && machine.vms.contains_key(name));
+        here.map(|(host, _)| host.clone()).collect()
+    }
+
+    fn step(&mut self) -> bool {
+        let Some(((at, _), happening)) = self.queue.pop_first() else { return false };
+        self.now = self.now.max(at);
+        match happening {
+            Happening::Tick => {
+                self.tick_at = self.tick_at.filter(|due| *due > at);
+                self.give(Input::Tick);
+            }
+            Happening::Restart => self.restart(),
+            Happening::ToBrain(life, input) if life == self.life => self.give(input),
+            Happening::ToBrain(..) => {}
+            Happening::PowerCut(host, attempt, life) => {
+                if self.hosts[&host].bmc {
+                    self.power_off(&host);
+                    self.at(1, Happening::ToBrain(life, Input::FenceEnded { host, attempt, result: Ok(()) }));
+                } else {
+                    let result = Err("the BMC does not answer".to_owned());
+                    self.at(1, Happening::ToBrain(life, Input::FenceEnded { host, attempt, result }));
+                }
+            }
+            Happening::Connect(name) => self.connect(&name),
+            Happening::Closed(host, link) => self.give(Input::LinkClosed { host, link }),
+            Happening::Beat(name, link, sequence) => self.beat(&name, link, sequence),
+            Happening::ToAgent(name, link, message) => self.agent_hears(&name, link, message),
+            Happening::FromAgent(host, link, message) => {
+                let machine = &self.hosts[&host];
+                if machine.link == Some(link) && !machine.cut && !machine.frozen {
+                    self.give(Input::AgentSaid { host, link, message });
+                }
+            }
+            Happening::VolumeDone(life, op, volume, host, change, fails) => {
+                self.array_ops.remove(&op);
+                let outcome = self.array(&volume, &host, change, fails);
+                self.at(1, Happening::ToBrain(life, Input::VolumeEnded { op, outcome }));
+            }
+        }
+        self.check();
+        true
+    }
+
+    fn array(&mut self, volume: &VolumeName, host: &HostName, change: VolumeChange, fails: bool) -> VolumeOutcome {
+        if fails || !self.array_works {
+            return VolumeOutcome::Failed { problem: "the array is busy".to_owned(), retry_may_help: true };
+        }
+        let mapped = self.mapped.entry(volume.clone()).or_default();
+        match change {
+            VolumeChange::Unmap => {
+                mapped.remove(host);
+                VolumeOutcome::Unmapped
+            }
+            VolumeChange::Map => match mapped.iter().find(|other| *other != host) {
+                Some(other) => VolumeOutcome::MappedElsewhere(other.clone()),
+                None => {
+                    mapped.insert(host.clone());
+                    let path = VolumePath::File { path: format!("/volumes/{volume}") };
+                    VolumeOutcome::Mapped(Attachment { volume: volume.clone(), path })
+                }
+            },
+        }
+    }
+
+    fn connect(&mut self, name: &HostName) {
+        let brain_is_up = self.brain.is_some();
+        let machine = self.hosts.get_mut(name).expect("a host");
+        if !machine.power || machine.link.is_some() {
+            return;
+        }
+        if machine.cut || machine.frozen || !brain_is_up {
+            return self.at(300, Happening::Connect(name.clone()));
+        }
+        self.next_link += 1;
+        let link = LinkId(self.next_link);
+        let machine = self.hosts.get_mut(name).expect("a host");
+        machine.link = Some(link);
+        let vms = machine
+            .vms
+            .iter()
+            .map(|(vm, generation)| RunningVm { vm: vm.clone(), generation: *generation, state: VmRunState::Running })
+            .collect();
+        let hello = Hello {
+            protocol: PROTOCOL,
+            host: name.clone(),
+            boot: BootId(machine.boot.to_string()),
+            version: "test".to_owned(),
+            epoch: machine.epoch,
+            vms,
+        };
+        self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Hello(hello)));
+        self.at(1000, Happening::Beat(name.clone(), link.0, 1));
+    }
+
+    fn beat(&mut self, name: &HostName, link: u64, sequence: u64) {
+        let machine = &self.hosts[name];
+        if !machine.power || machine.link != Some(LinkId(link)) {
+            return;
+        }
+        if !machine.frozen {
+            self.at(1, Happening::FromAgent(name.clone(), LinkId(link), FromAgent::Heartbeat { sequence }));
+        }
+        self.at(1000, Happening::Beat(name.clone(), link, sequence + 1));
+    }
+
+    fn agent_hears(&mut self, name: &HostName, link: LinkId, message: ToAgent) {
+        let machine = self.hosts.get_mut(name).expect("a host");
+        if machine.link != Some(link) || machine.cut || machine.frozen || !machine.power {
+            return;
+        }
+        match message {
+            ToAgent::Welcome { epoch, keep, leave, .. } => {
+                assert!(epoch >= machine.epoch, "an older leader's welcome");
+                machine.epoch = epoch;
+                machine.vms.retain(|vm, generation| keep.contains(&(vm.clone(), *generation)) || leave.contains(vm));
+            }
+            ToAgent::Probe { nonce } => {
+                self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
+            }
+            ToAgent::Rejected { .. } => self.break_link(name),
+            ToAgent::Heard { .. } => {}
+            ToAgent::Command(command) => self.obey(name, link, &command),
+        }
+    }
+
+    fn obey(&mut self, name: &HostName, link: LinkId, command: &Command) {
+        let machine = self.hosts.get_mut(name).expect("a host");
+        let obeyed = machine.obeyed.entry(command.vm.clone()).or_default();
+        let outcome = if command.epoch < machine.epoch || command.generation < *obeyed {
+            Outcome::Refused { epoch: machine.epoch, generation: *obeyed }
+        } else {
+            *obeyed = command.generation;
+            match &command.order {
+                Order::Configure { .. } => {
+                    machine.configured.insert(command.vm.clone(), command.generation);
+                    Outcome::Done
+                }
+                Order::Start if machine.configured.get(&command.vm) == Some(&command.generation) => {
+                    machine.vms.insert(command.vm.clone(), command.generation);
+                    self.starts.push((self.now, command.vm.clone(), name.clone()));
+                    Outcome::Done
+                }
+                Order::Start => Outcome::Failed { problem: "not configured".to_owned(), retry_may_help: true },
+                Order::Stop { .. } => {
+                    machine.vms.remove(&command.vm);
+                    Outcome::Done
+                }
+            }
+        };
+        self.at(20, Happening::FromAgent(name.clone(), link, FromAgent::Done { command: command.id, outcome }));
+    }
+
+    /// The promises, held against the world.
+    fn check(&self) {
+        let mut seen: BTreeMap<&VmName, &HostName> = BTreeMap::new();
+        for (host, machine) in &self.hosts {
+            for vm in machine.vms.keys() {
+                if let Some(other) = seen.insert(vm, host) {
+                    panic!("{vm} runs on {other} and on {host}\n{}", self.log.join("\n"));
+                }
+            }
+        }
+        for (volume, hosts) in &self.mapped {
+            assert!(hosts.len() <= 1, "{volume} is mapped to {hosts:?}");
+        }
+    }
+
+    pub fn run(&mut self, seconds: u64) {
+        self.run_ms(seconds * 1000);
+    }
+
+    pub fn run_ms(&mut self, millis: u64) {
+        let until = self.now + Seconds::from_millis(millis);
+        while self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= until) {
+            self.step();
+        }
+        self.now = until;
+    }
+
+    /// How many outputs the brain has given.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Runs until something holds; panics with the log when it does not within a time.
+    pub fn until(&mut self, seconds: u64, what: &str, holds: impl Fn(&Self) -> bool) {
+        let end = self.now + Seconds::new(seconds);
+        while !holds(self) {
+            assert!(self.now < end && self.step(), "not within {seconds} s: {what}\n{}", self.log.join("\n"));
+        }
+    }
+
+    /// Whether the brain says that all of these VMs are up, and the world agrees.
+    pub fn all_up(&self, vms: &[VmName]) -> bool {
+        let Some(brain) = &self.brain else { return false };
+        vms.iter().all(|name| match brain.vms().get(name).map(|record| &record.phase) {
+            Some(Phase::Running { ready: Some(_), host }) => self.where_is(name) == [host.clone()],
+            _ => false,
+        })
+    }
+
+    /// Whether all recoveries have ended.
+    pub fn no_open_recovery(&self) -> bool {
+        self.brain.as_ref().is_some_and(|brain| brain.open_recoveries().next().is_none())
+    }
+
+    pub fn said(&self, text: &str) -> bool {
+        self.log.iter().any(|line| line.contains(text))
+    }
+}
