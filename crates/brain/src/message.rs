@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Links may break at any time and messages be repeated; a new link begins with a Hello, and commands without a Done
-//! are sent again.
+//! are sent again: with the link that breaks, an agent drops those that it has not begun.
 
 use lifeboat_model::{
     BootId, Epoch, Generation, HostName, VmName, attach::Attachment, running::RunningVm, spec::MachineSpec,
@@ -62,14 +62,15 @@ pub enum FromAgent {
         /// The probe's number.
         nonce: u64,
     },
-    /// How a command ended.
+    /// How a command ended; told only to a leader of the command's own epoch, on whichever of its links is open then.
     Done {
         /// The command.
         command: CommandId,
         /// How it ended.
         outcome: Outcome,
     },
-    /// A VM's process ended without a command.
+    /// A VM's process ended without a command of this leader: by itself, because the Welcome did not keep it, or because
+    /// an earlier leader had it stopped.
     VmExited {
         /// The VM.
         vm: VmName,
@@ -97,7 +98,8 @@ pub enum Outcome {
         /// The highest generation of the VM that it has obeyed.
         generation: Generation,
     },
-    /// It failed. After a failed start the VM's process is surely not there.
+    /// It failed. After a failed start no process of that generation is there; one of another generation that ran
+    /// before still does.
     Failed {
         /// What went wrong and what to do, for a person.
         problem: String,

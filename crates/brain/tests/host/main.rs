@@ -1,0 +1,5 @@
+//! Tests of the host's side of the brain.
+
+mod properties;
+mod rules;
+mod world;
