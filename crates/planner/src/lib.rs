@@ -18,13 +18,17 @@ use lifeboat_model::{HostName, VmName};
 
 mod bounds;
 mod case;
+mod dice;
 mod emit;
 mod index;
 mod names;
+mod polish;
 mod priority;
 mod reasons;
 mod room;
 mod schedule;
+mod score;
+mod search;
 mod settle;
 mod solve;
 mod timeline;
@@ -68,7 +72,7 @@ pub struct Options {
 
 impl Options {
     /// What [`Options::default`] searches.
-    pub const DEFAULT_EFFORT: u64 = 100_000;
+    pub const DEFAULT_EFFORT: u64 = 600_000;
 }
 
 impl Default for Options {

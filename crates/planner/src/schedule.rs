@@ -114,8 +114,8 @@ impl Clock {
         *gate
     }
 
-    fn book(&mut self, case: &Case<'_>, at: usize, host: usize, not_before: u64, out: &mut Schedule) {
-        let job = &case.jobs[at];
+    fn book(&mut self, case: &Case<'_>, at_job: usize, host: usize, not_before: u64, out: &mut Schedule) {
+        let job = &case.jobs[at_job];
         let gate = self.gate(case, job);
         if self.starts[host].is_idle() && self.maps[host].is_idle() {
             self.touched.push(host as u32);
@@ -124,27 +124,30 @@ impl Clock {
         let mut mapped = zero;
         for (array, count) in &job.maps {
             let span = case.remap[*array as usize];
-            let mut from = zero;
-            for _ in 0..*count {
-                from = self.book_map(case, host, *array as usize, from, span);
-                mapped = mapped.max(from + span);
+            let (mut from, mut left) = (zero, *count);
+            while left > 0 {
+                let (at, together) = self.book_maps(case, host, *array as usize, from, left);
+                (from, left) = (at, left - together);
+                mapped = mapped.max(at + span);
                 if self.record {
-                    out.ops[at].push((*array, from));
+                    out.ops[at_job].extend(std::iter::repeat_n((*array, at), together as usize));
                 }
             }
         }
         let lanes = case.start_lanes[host];
         let start = self.starts[host].earliest((mapped + job.configure).max(gate), job.start, lanes);
         let ready = start + job.start;
-        self.starts[host].book(start, ready);
+        self.starts[host].book(start, ready, 1);
         if job.group != NONE {
             let stage = &mut self.stages[job.group as usize];
             stage.2 = stage.2.max(ready);
         }
-        out.times[at] = Times { mapped, start, ready };
+        out.times[at_job] = Times { mapped, start, ready };
     }
 
-    fn book_map(&mut self, case: &Case<'_>, host: usize, array: usize, from: u64, span: u64) -> u64 {
+    /// Books as many of `count` operations as can begin together at the earliest moment; says when, and how many.
+    fn book_maps(&mut self, case: &Case<'_>, host: usize, array: usize, from: u64, count: u32) -> (u64, u32) {
+        let span = case.remap[array];
         let mut at = from;
         loop {
             let on_host = self.maps[host].earliest(at, span, case.map_lanes[host]);
@@ -153,9 +156,12 @@ impl Clock {
                 break;
             }
         }
-        self.maps[host].book(at, at + span);
-        self.arrays[array].book(at, at + span);
-        at
+        let on_host = self.maps[host].free(at, span, case.map_lanes[host]);
+        let on_array = self.arrays[array].free(at, span, case.array_lanes[array]);
+        let together = count.min(on_host).min(on_array).max(1);
+        self.maps[host].book(at, at + span, together);
+        self.arrays[array].book(at, at + span, together);
+        (at, together)
     }
 
     /// When a job would be ready on a host, nearly: the array's and the host's lanes are looked at apart.

@@ -79,9 +79,17 @@ impl Timeline {
         }
     }
 
-    /// Books one lane from `begin` to `end`.
-    pub(crate) fn book(&mut self, begin: u64, end: u64) {
-        if begin >= end {
+    /// How many of `lanes` lanes are free from `begin` for all of `span`.
+    pub(crate) fn free(&self, begin: u64, span: u64, lanes: u32) -> u32 {
+        let from = self.segment_at(begin).saturating_sub(1);
+        let until = begin.saturating_add(span.max(1));
+        let met = self.points[from.min(self.points.len())..].iter().take_while(|point| point.0 < until);
+        lanes.saturating_sub(met.map(|point| point.1).max().unwrap_or(0))
+    }
+
+    /// Books lanes from `begin` to `end`.
+    pub(crate) fn book(&mut self, begin: u64, end: u64, lanes: u32) {
+        if begin >= end || lanes == 0 {
             return;
         }
         if self.points.is_empty() {
@@ -90,7 +98,7 @@ impl Timeline {
         let first = self.split(begin);
         let last = self.split(end);
         for point in &mut self.points[first..last] {
-            point.1 += 1;
+            point.1 += lanes;
         }
         // Only the two edges can have become equal to their neighbours.
         if self.points[last].1 == self.points[last - 1].1 {
@@ -121,8 +129,8 @@ mod tests {
     #[test]
     fn a_gap_is_found_before_later_bookings() {
         let mut line = Timeline::default();
-        line.book(0, 10);
-        line.book(30, 40);
+        line.book(0, 10, 1);
+        line.book(30, 40, 1);
         assert_eq!(line.earliest(0, 20, 1), 10);
         assert_eq!(line.earliest(0, 21, 1), 40);
         assert_eq!(line.earliest(0, 21, 2), 0);
@@ -136,7 +144,7 @@ mod tests {
             for _ in 0..4 {
                 let at = line.earliest(15, 12, 4);
                 assert_eq!(at, 15 + 12 * round);
-                line.book(at, at + 12);
+                line.book(at, at + 12, 1);
             }
         }
         assert_eq!(line.points.len(), 3);
@@ -151,7 +159,7 @@ mod tests {
             for (from, span) in ops {
                 let at = line.earliest(from, span, lanes);
                 prop_assert!(at >= from);
-                line.book(at, at + span);
+                line.book(at, at + span, 1);
                 booked.push((at, at + span));
                 for t in 0..600 {
                     let used = booked.iter().filter(|(a, b)| *a <= t && t < *b).count();
