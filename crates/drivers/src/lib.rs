@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | [`check`] | sees whether a VM is up |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
+//! | [`hypervisor`] | runs VMs: QEMU |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
 //! | [`store`] | the embedded store, and one in memory |
 
 pub mod check;
 pub mod fence;
+pub mod hypervisor;
 pub mod qmp;
 pub mod store;

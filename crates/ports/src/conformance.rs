@@ -5,4 +5,5 @@
 
 pub mod check;
 pub mod fence;
+pub mod hypervisor;
 pub mod store;

@@ -221,6 +221,12 @@ impl Qmp {
         self.inner.version
     }
 
+    /// Whether the connection has ended, so that every call fails.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.inner.shared.state().ended.is_some()
+    }
+
     /// The events from now on. Subscribe before you ask for what they will tell.
     #[must_use]
     pub fn events(&self) -> Events {

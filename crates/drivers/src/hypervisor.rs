@@ -1,0 +1,3 @@
+//! What runs VMs: one module for each kind of hypervisor.
+
+pub mod qemu;
