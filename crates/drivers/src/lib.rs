@@ -6,10 +6,12 @@
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
 //! | [`hypervisor`] | runs VMs: QEMU |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
+//! | [`storage`] | arrays: files on a shared directory, NBD exports of `qemu-storage-daemon` |
 //! | [`store`] | the embedded store, and one in memory |
 
 pub mod check;
 pub mod fence;
 pub mod hypervisor;
 pub mod qmp;
+pub mod storage;
 pub mod store;

@@ -6,4 +6,5 @@
 pub mod check;
 pub mod fence;
 pub mod hypervisor;
+pub mod storage;
 pub mod store;
