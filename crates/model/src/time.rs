@@ -111,7 +111,9 @@ impl fmt::Display for Seconds {
             0..120 => format!("{s} s"),
             120..7200 if s.is_multiple_of(60) => format!("{} min", s / 60),
             120..7200 => format!("{} min {} s", s / 60, s % 60),
+            7200..172_800 if s % 3600 < 60 => format!("{} h", s / 3600),
             7200..172_800 => format!("{} h {} min", s / 3600, s % 3600 / 60),
+            _ if s % 86_400 < 3600 => format!("{} d", s / 86_400),
             _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3600),
         };
         f.pad(&text)
@@ -205,6 +207,8 @@ mod tests {
         assert_eq!(said(190.0), "3 min 10 s");
         assert_eq!(said(600.0), "10 min");
         assert_eq!(said(7500.0), "2 h 5 min");
+        assert_eq!(said(7201.0), "2 h");
+        assert_eq!(said(12.0 * 86_400.0), "12 d");
     }
 
     #[test]

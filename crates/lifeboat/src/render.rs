@@ -1,0 +1,37 @@
+//! What an operator sees: pure functions from the API's views to text.
+//!
+//! Nothing here reads a clock, a terminal or the environment: [`Look`] says how wide and how colourful the text may be
+//! and in which time zone, the views say what time it is at the controller. So each screen can be tested as it is.
+
+pub mod event;
+pub mod outcome;
+pub mod paint;
+pub mod plan;
+pub mod progress;
+pub mod recovery;
+pub mod rows;
+pub mod status;
+pub mod table;
+pub mod when;
+pub mod wrap;
+
+#[cfg(test)]
+mod samples;
+
+use jiff::tz::TimeZone;
+
+/// How text may look.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Columns of the terminal; none: no terminal, so nothing is cut or wrapped.
+    pub width: Option<usize>,
+    /// Whether colours may be used.
+    pub colour: bool,
+    /// The operator's time zone.
+    pub zone: TimeZone,
+}
+
+/// `1 VM`, `3 VMs`.
+pub fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
