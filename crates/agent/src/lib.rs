@@ -1,1 +1,98 @@
-//! Placeholder.
+//! The agent: a host's daemon, the body of the brain's host side.
+//!
+//! # Theory of operation
+//!
+//! [`run`] takes the host's directories for itself, joins its pod if it has not yet, reads what was obeyed, asks the
+//! hypervisor what runs, and then feeds [`HostBrain`] until it is to end:
+//!
+//! ```text
+//!   link ◄──► controller (frames over mutual TLS)
+//!     │ messages              ▲ Send, Connect, Disconnect
+//!     ▼                       │
+//!  ┌────── body: one loop ────┴──────┐   records first   ┌─────────┐
+//!  │  input ─► HostBrain ─► output   ├──────────────────►│ journal │──► STATE_DIR/obeyed.log
+//!  └──▲───────────────────────┬──────┘   then effects    └─────────┘
+//!     │ ends, events          ▼ Operate
+//!   hypervisor: a task for each operation
+//! ```
+//!
+//! The agent decides nothing itself, and it outlives none of its VMs: they run on when it ends, and the next agent finds
+//! them. What passes by itself, such as a controller that is away or a full disk, is told in the log at a bounded rate
+//! and tried again; only what a person must mend ends the agent ([`AgentError`]).
+
+mod body;
+mod config;
+mod error;
+mod join;
+mod journal;
+mod link;
+mod lock;
+mod operations;
+mod records;
+mod report;
+
+use std::{fs, future::Future, num::NonZeroUsize, sync::Arc};
+
+use lifeboat_brain::host::{HostBrain, HostInput, HostSettings};
+use lifeboat_model::BootId;
+use lifeboat_ports::Hypervisor;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+pub use config::{AgentConfig, ConfigError, ControllerAddress, NotAnAddress};
+pub use error::AgentError;
+pub use lock::LockError;
+pub use records::{RECORDS_FILE, RecordsError};
+
+use crate::{body::Body, lock::DirLock, records::RecordFile};
+
+/// Runs the agent over a hypervisor until `shutdown` is ready. VMs keep running.
+///
+/// # Errors
+/// [`AgentError`] when something must be mended by a person first.
+pub async fn run_over(
+    config: &AgentConfig,
+    hypervisor: Arc<dyn Hypervisor>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
+    let mut shutdown = std::pin::pin!(shutdown);
+    let controllers = NonZeroUsize::new(config.controllers.len()).ok_or(AgentError::NoController)?;
+    let _state = DirLock::take(&config.state_dir)?;
+    let _run = if config.run_dir == config.state_dir { None } else { Some(DirLock::take(&config.run_dir)?) };
+    let boot = boot_id(config)?;
+    let (file, records) = RecordFile::open(&config.state_dir)?;
+    let Some(credentials) = join::credentials(config, shutdown.as_mut()).await? else { return Ok(()) };
+    let tls = link::client_config(&credentials)?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let settings = HostSettings { host: config.host.clone(), boot, version, controllers };
+    let brain = HostBrain::restore(settings, records);
+    let vms = tokio::select! {
+        vms = first_list(hypervisor.as_ref()) => vms?,
+        () = shutdown.as_mut() => return Ok(()),
+    };
+    info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
+    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor);
+    body.run(HostInput::Found { vms }, shutdown).await;
+    Ok(())
+}
+
+/// What runs here. Without that nothing can be done, so it is asked until it is known.
+async fn first_list(hypervisor: &dyn Hypervisor) -> Result<Vec<lifeboat_model::running::RunningVm>, AgentError> {
+    loop {
+        match timeout(operations::LIST_LIMIT, hypervisor.list()).await {
+            Ok(list) => return list.map_err(AgentError::Hypervisor),
+            Err(_) => warn!("the hypervisor does not say which VMs run here, asking again"),
+        }
+        sleep(std::time::Duration::from_secs(1)).await;
+    }
+}
+
+fn boot_id(config: &AgentConfig) -> Result<BootId, AgentError> {
+    let path = &config.boot_id_file;
+    let failed = |source| AgentError::BootId { path: path.clone(), source };
+    let text = fs::read_to_string(path).map_err(failed)?;
+    match text.trim() {
+        "" => Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty"))),
+        id => Ok(BootId(error::clean(id))),
+    }
+}

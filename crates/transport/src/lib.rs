@@ -16,6 +16,7 @@
 //! | [`credentials`] | a peer's own key and certificate, on its disk |
 //! | [`tls`] | who trusts whom: rustls configurations, handshakes, and what went wrong in them |
 //! | [`token`] | one-time join tokens |
+//! | [`join`] | how a newcomer gets its credentials |
 //! | [`frame`] | length-delimited JSON messages over any stream |
 //! | [`connect`] | TCP, Unix and TLS connections with time limits and clear errors |
 //! | [`listen`] | listening sockets that replace only what is dead |
@@ -30,6 +31,7 @@ mod fingerprint;
 pub mod frame;
 pub mod http;
 mod identity;
+pub mod join;
 pub mod listen;
 mod private_file;
 pub mod secret;

@@ -28,7 +28,7 @@ impl HostBrain {
         }
         self.obey_epoch(command.epoch, out);
         let vm = self.vms.entry(command.vm.clone()).or_default();
-        let key = (command.epoch, command.id);
+        let key = CommandKey::of(&command);
         match vm.repeat(key) {
             Repeat::Wait => return,
             Repeat::Answer(outcome) => {
@@ -76,7 +76,7 @@ impl HostBrain {
                 return;
             }
             let Some(command) = vm.queue.pop_front() else { return };
-            let key = (command.epoch, command.id);
+            let key = CommandKey::of(&command);
             let running = vm.process.map(|process| process.generation);
             if let Some(outcome) = self.objection(&command, running) {
                 self.finish(name, key, outcome, out);
@@ -184,7 +184,7 @@ impl HostBrain {
         for command in std::mem::take(&mut vm.queue) {
             let problem = format!("VM {name} must first be killed on this host, which failed: {problem}");
             let outcome = Outcome::Failed { problem, retry_may_help: true };
-            self.finish(name, (command.epoch, command.id), outcome, out);
+            self.finish(name, CommandKey::of(&command), outcome, out);
         }
         false
     }
@@ -206,10 +206,10 @@ impl HostBrain {
     }
 
     /// Answers a command, if its own leader listens: command numbers mean nothing to another.
-    fn answer(&self, (epoch, command): CommandKey, outcome: Outcome, out: &mut HostOutput) -> bool {
-        let link = self.links.led().filter(|_| epoch == self.memory.epoch());
+    fn answer(&self, key: CommandKey, outcome: Outcome, out: &mut HostOutput) -> bool {
+        let link = self.links.led().filter(|_| key.epoch == self.memory.epoch());
         let Some(link) = link else { return false };
-        out.effects.push(HostEffect::Send { link, message: FromAgent::Done { command, outcome } });
+        out.effects.push(HostEffect::Send { link, message: FromAgent::Done { command: key.id, outcome } });
         true
     }
 
@@ -251,7 +251,7 @@ impl HostBrain {
 
 fn take_starts(vm: &mut Vm) -> Vec<CommandKey> {
     let starts = vm.queue.iter().filter(|command| command.order == Order::Start);
-    let starts = starts.map(|command| (command.epoch, command.id)).collect();
+    let starts = starts.map(CommandKey::of).collect();
     vm.queue.retain(|command| command.order != Order::Start);
     starts
 }

@@ -1,6 +1,9 @@
 //! One VM on this host: its process, the one operation that runs on it, and what waits behind that.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    mem::{Discriminant, discriminant},
+};
 
 use lifeboat_model::{
     Epoch, Generation, Seconds, Time, VmName,
@@ -17,8 +20,21 @@ const MAX_ANSWERED: usize = 8;
 /// How long after a look that saw nothing the next is taken.
 const LOOK_AGAIN: Seconds = Seconds::new(1);
 
-/// A command, as its leader knows it.
-pub(super) type CommandKey = (Epoch, CommandId);
+/// Which command it is. Its number alone would do, were it not better to do a thing twice than to answer for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CommandKey {
+    pub epoch: Epoch,
+    pub id: CommandId,
+    generation: Generation,
+    order: Discriminant<Order>,
+}
+
+impl CommandKey {
+    pub(super) fn of(command: &Command) -> Self {
+        let Command { id, epoch, generation, order, .. } = command;
+        Self { epoch: *epoch, id: *id, generation: *generation, order: discriminant(order) }
+    }
+}
 
 /// A VM's process, as far as it is known. One that is being started counts as there, not executing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +131,7 @@ impl Vm {
     /// Whether a command is a repeat.
     pub(super) fn repeat(&self, key: CommandKey) -> Repeat {
         let runs = matches!(&self.busy, Some(Busy { cause: Cause::Command(running), .. }) if *running == key);
-        let waits = self.queue.iter().any(|command| (command.epoch, command.id) == key);
+        let waits = self.queue.iter().any(|command| CommandKey::of(command) == key);
         let cleans = matches!(&self.doom, Some((Doom::StartFailed { command, .. }, _)) if *command == key);
         if runs || waits || cleans {
             return Repeat::Wait;

@@ -124,6 +124,33 @@ fn a_repeat_is_done_again_unless_something_was_done_since() {
 }
 
 #[test]
+fn a_number_that_is_used_again_is_no_repeat() {
+    let mut world = led();
+    world.say(command(1, 1, "a", 1, configure()));
+    world.calm_down();
+    world.say(command(2, 1, "a", 1, Order::Start));
+    world.calm_down();
+    world.say(command(1, 1, "a", 1, STOP));
+    world.calm_down();
+    assert_eq!(world.list(), []);
+}
+
+#[test]
+fn commands_that_have_not_begun_are_dropped_with_their_link() {
+    let mut world = led();
+    world.say(command(1, 1, "a", 1, configure()));
+    world.say(command(2, 1, "a", 1, Order::Start));
+    world.disconnect();
+    world.calm_down();
+    world.say(welcome(1, &[], &[]));
+    world.calm_down();
+    assert_eq!(world.list(), [], "its leader may think differently by now");
+    world.say(command(2, 1, "a", 1, Order::Start));
+    world.calm_down();
+    assert_eq!(world.list().len(), 1);
+}
+
+#[test]
 fn what_the_welcome_neither_keeps_nor_leaves_is_killed_and_told() {
     let mut world = led();
     for (id, name) in ["kept", "left", "other", "gone"].into_iter().enumerate() {
