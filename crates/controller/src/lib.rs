@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The controller: the body of the brain's fleet side.
+//!
+//! ```text
+//!   agents ──TLS──► links ─┐                            ┌─► links (say)
+//!   operators ────► api ───┼─► inbox ─► engine: brain ──┼─► fencing, volumes, checks ─► drivers
+//!   results of effects ────┘              │             └─► events, trace
+//!                                         ▼
+//!                                       store   (written before any effect is carried out)
+//! ```
+//!
+//! One task, the [`engine`], owns the brain. Everything else sends it messages and carries out what it says. Whatever
+//! decides is in the brain; what is here only reads clocks, sockets and devices.
+
+mod api;
+mod checks;
+pub mod clock;
+pub mod config;
+mod effects;
+pub mod engine;
+mod fencing;
+pub mod handle;
+mod join;
+mod links;
+mod listener;
+mod run;
+mod volumes;
+
+pub use config::ControllerConfig;
+pub use run::{RunError, run};

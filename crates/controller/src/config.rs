@@ -1,0 +1,134 @@
+//! A controller's settings: a TOML file. `docs/settings.md` lists every value.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use lifeboat_brain::fleet::{Liveness, Retries, Settings};
+use serde::Deserialize;
+
+/// A controller's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ControllerConfig {
+    /// Directory for the store and the certificate authority; made on first start, readable by its owner only.
+    #[serde(default = "state_dir")]
+    pub state_dir: PathBuf,
+    /// Unix socket for operators on this machine.
+    #[serde(default = "socket")]
+    pub socket: PathBuf,
+    /// Permissions of the socket, in octal: who may write to it may order everything.
+    #[serde(default = "socket_mode")]
+    pub socket_mode: String,
+    /// Address for agents, and for operators on other machines.
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    /// When a host counts as lost.
+    #[serde(default)]
+    pub liveness: Liveness,
+    /// What is tried again.
+    #[serde(default)]
+    pub retries: Retries,
+}
+
+fn state_dir() -> PathBuf {
+    PathBuf::from("/var/lib/lifeboat")
+}
+
+fn socket() -> PathBuf {
+    PathBuf::from("/run/lifeboat/controller.sock")
+}
+
+fn socket_mode() -> String {
+    "0660".to_owned()
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 7443))
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the controller's settings {}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not TOML of this shape. The message names the line.
+    #[error("{}: {problem}", .path.display())]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        problem: String,
+    },
+    /// A value is out of range, or values do not go together.
+    #[error("{}: {problem}", .path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which, and what it must be.
+        problem: String,
+    },
+}
+
+impl ControllerConfig {
+    /// Reads a settings file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the file and what is wrong in it.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Toml { path: path.to_owned(), problem: error.to_string() })?;
+        config.check().map_err(|problem| ConfigError::Value { path: path.to_owned(), problem })?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.settings().validate()?;
+        self.mode().map(drop)
+    }
+
+    /// The permissions of the socket.
+    ///
+    /// # Errors
+    /// A sentence, when they are not octal permissions or let everybody in.
+    pub fn mode(&self) -> Result<u32, String> {
+        let digits = self.socket_mode.trim_start_matches("0o");
+        match u32::from_str_radix(digits, 8) {
+            Ok(mode) if mode <= 0o777 && mode & 0o007 == 0 => Ok(mode),
+            Ok(_) => Err(format!(
+                "socket_mode is {}: it may not let others in, who could then order everything",
+                self.socket_mode
+            )),
+            Err(_) => Err(format!("socket_mode is {}: it must be octal permissions such as 0660", self.socket_mode)),
+        }
+    }
+
+    /// What of it the brain wants to know.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings { liveness: self.liveness.clone(), retries: self.retries.clone() }
+    }
+}
+
+impl Default for ControllerConfig {
+    fn default() -> Self {
+        Self {
+            state_dir: state_dir(),
+            socket: socket(),
+            socket_mode: socket_mode(),
+            listen: listen(),
+            liveness: Liveness::default(),
+            retries: Retries::default(),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Carries out what the brain wants done, each in a task of its own, and tells the engine how it ended.
+//!
+//! How much runs at once is bounded by the brain's budgets; nothing here decides.
+
+use std::sync::Arc;
+
+use lifeboat_brain::fleet::{Effect, records::Severity};
+
+use crate::{
+    checks,
+    clock::Clock,
+    fencing,
+    handle::{EventLog, Handle},
+    links::Links,
+    volumes::Arrays,
+};
+
+pub(crate) struct Effects {
+    pub(crate) handle: Handle,
+    pub(crate) clock: Clock,
+    pub(crate) links: Links,
+    pub(crate) arrays: Arrays,
+    pub(crate) log: Arc<EventLog>,
+}
+
+impl Effects {
+    pub(crate) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Say { host, link, message } => self.links.say(&host, link, message),
+            Effect::CloseLink { link, .. } => self.links.close(link),
+            Effect::Fence { host, attempt, device } => fencing::spawn(self.handle.clone(), host, attempt, device),
+            Effect::Volume { op, change, array, volume, host, epoch, generation } => {
+                let order = lifeboat_ports::MapOrder { epoch, generation };
+                self.arrays.spawn(self.handle.clone(), op, change, array, volume, host, order);
+            }
+            Effect::Check { vm, generation, check, until } => {
+                let until = self.clock.instant(until);
+                checks::spawn(self.handle.clone(), vm, generation, &check, until);
+            }
+            Effect::Tell(event) => {
+                match event.severity {
+                    Severity::Info => tracing::info!(sequence = event.sequence, "{}", event.text),
+                    Severity::Warning => tracing::warn!(sequence = event.sequence, "{}", event.text),
+                    Severity::Critical => tracing::error!(sequence = event.sequence, "{}", event.text),
+                }
+                self.log.tell(event);
+            }
+            Effect::Trace(event) => self.log.trace(event),
+            // The engine answers by itself.
+            Effect::Answer { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Links of agents: takes connections, reads what agents say, writes what they are told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use lifeboat_brain::{
+    fleet::{Input, LinkId},
+    message::{FromAgent, ToAgent},
+};
+use lifeboat_model::HostName;
+use lifeboat_transport::{
+    Identity,
+    frame::{FrameReader, FrameWriter},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+};
+
+use crate::handle::Handle;
+
+/// Messages that wait for one agent at most. One that does not take them that long has stopped listening, and its link is
+/// closed.
+const WAITING: usize = 1024;
+/// A write to an agent that takes longer than this means that it has stopped listening.
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The links that are open.
+#[derive(Clone, Default)]
+pub(crate) struct Links {
+    open: Arc<Mutex<BTreeMap<LinkId, mpsc::Sender<ToAgent>>>>,
+    next: Arc<AtomicU64>,
+}
+
+impl Links {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<ToAgent>>> {
+        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Says something on a link. A link that is gone takes its messages with it: the brain says again what matters.
+    pub(crate) fn say(&self, host: &HostName, link: LinkId, message: ToAgent) {
+        let mut open = self.lock();
+        let Some(sender) = open.get(&link) else { return };
+        if sender.try_send(message).is_err() {
+            tracing::warn!("the agent of {host} does not read what it is told; its link is closed");
+            open.remove(&link);
+        }
+    }
+
+    /// Closes a link once what was said on it before is written.
+    pub(crate) fn close(&self, link: LinkId) {
+        self.lock().remove(&link);
+    }
+
+    /// Serves one agent's connection until either side ends it.
+    pub(crate) async fn serve<S>(&self, handle: &Handle, stream: S, host: HostName)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let link = LinkId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let (reader, writer) = tokio::io::split(stream);
+        let (sender, receiver) = mpsc::channel(WAITING);
+        self.lock().insert(link, sender);
+        let writing = tokio::spawn(write(FrameWriter::new(writer).time_limit(WRITE_LIMIT), receiver));
+        let abort = writing.abort_handle();
+        tokio::select! {
+            () = read(handle, FrameReader::new(reader), &host, link) => abort.abort(),
+            // The writer ends when the link was closed by us, or the agent no longer takes anything.
+            _ = writing => {}
+        }
+        self.close(link);
+        handle.input(Input::LinkClosed { host, link }).await;
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut messages: mpsc::Receiver<ToAgent>) {
+    while let Some(message) = messages.recv().await {
+        if writer.send(&message).await.is_err() {
+            return;
+        }
+    }
+    // The agent sees a clean end, or has gone already.
+    let _ = writer.close().await;
+}
+
+async fn read<R: AsyncRead + Unpin>(handle: &Handle, mut reader: FrameReader<R>, host: &HostName, link: LinkId) {
+    loop {
+        match reader.next::<FromAgent>().await {
+            Ok(Some(FromAgent::Hello(hello))) if hello.host != *host => {
+                tracing::warn!(
+                    "an agent with the certificate of {host} says that it is {}; its link is closed",
+                    hello.host
+                );
+                return;
+            }
+            Ok(Some(message)) => handle.input(Input::AgentSaid { host: host.clone(), link, message }).await,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::info!("the link of {host} broke: {}", crate::run::chain(&error));
+                return;
+            }
+        }
+    }
+}
+
+/// The host that a peer's certificate is made out to.
+///
+/// # Errors
+/// A sentence for the log when it is none.
+pub(crate) fn host_of(peer: Option<Identity>) -> Result<HostName, String> {
+    match peer {
+        Some(Identity::Host(host)) => Ok(host),
+        Some(other) => Err(format!("a peer with the certificate of {other} wants to be an agent; it is refused")),
+        None => Err("a peer without a certificate wants to be an agent; it is refused".to_owned()),
+    }
+}
