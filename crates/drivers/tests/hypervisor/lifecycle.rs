@@ -1,6 +1,6 @@
 //! What is QEMU's own about starting, finding again and ending.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, task::Poll};
 
 use lifeboat_drivers::{
     hypervisor::qemu::{Accelerator, Qemu, QemuSettings},
@@ -111,7 +111,7 @@ async fn a_start_that_its_caller_gives_up_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_pause_from_outside_is_told_and_so_is_going_on() {
+async fn a_vm_that_was_paused_while_the_agent_was_away_is_found_paused() {
     let bench = Bench::new();
     let qemu = bench.qemu().await;
     let config = bench.idle("paused");
@@ -143,6 +143,29 @@ async fn a_guest_that_shut_down_while_the_agent_was_away_is_told() {
     let exited = VmEvent::Exited { vm: config.vm, generation: Generation(7), exit: VmExit::GuestShutdown };
     assert_eq!(qemu.next_event().await, exited);
     assert_eq!(bench.pids(None).len(), 0);
+}
+
+#[tokio::test]
+async fn a_start_that_an_agent_did_not_live_to_finish_is_cleared_away() {
+    let bench = Bench::new();
+    let qemu = bench.qemu().await;
+    let config = bench.idle("half");
+    qemu.configure(&config).await.unwrap();
+    let process = bench.run_file("half", "process.json");
+    let mut started = Box::pin(qemu.start(&config.vm, config.generation));
+    std::future::poll_fn(|context| match process.exists() {
+        true => Poll::Ready(()),
+        false => started.as_mut().poll(context).map(|early| panic!("started before its process was known: {early:?}")),
+    })
+    .await;
+    // As a kill of the agent would have it: nothing of it runs on, not even what cleans up.
+    std::mem::forget(started);
+    std::mem::forget(qemu);
+    assert_eq!(bench.pids(Some("half")).len(), 1);
+    let qemu = bench.qemu().await;
+    assert_eq!(qemu.list().await.unwrap(), [], "its guest never executed, so it does not run");
+    assert_eq!(bench.pids(None).len(), 0);
+    qemu.start(&config.vm, config.generation).await.unwrap();
 }
 
 #[tokio::test]

@@ -62,7 +62,8 @@ pub(super) enum Held {
     Free,
     /// This process runs it.
     By(Process, Launch),
-    /// Somebody has the lock, but no QEMU: another agent that is just starting it.
+    /// Somebody has the lock, but no QEMU: for a moment a child that is being spawned, or another agent that is just
+    /// starting the VM.
     Unknown,
 }
 
@@ -122,9 +123,16 @@ impl VmDirectory {
         }
     }
 
+    fn is_free(&self) -> io::Result<bool> {
+        let Some(lock) = self.lock()? else { return Ok(false) };
+        // Unlocked, not only closed: a child that is being spawned meanwhile has a copy until it executes its program.
+        flock(&lock, FlockOperation::Unlock)?;
+        Ok(true)
+    }
+
     /// Finds the process that runs the VM.
     pub(super) fn holder(&self) -> io::Result<Held> {
-        if !self.lock_file().try_exists()? || self.lock()?.is_some() {
+        if !self.lock_file().try_exists()? || self.is_free()? {
             return Ok(Held::Free);
         }
         let Some(launch) = read::<Launch>(&self.run.join("launch.json"))? else { return Ok(Held::Unknown) };
@@ -141,7 +149,7 @@ impl VmDirectory {
             }
         }
         // It may have ended since the lock was found taken.
-        Ok(if self.lock()?.is_some() { Held::Free } else { Held::Unknown })
+        Ok(if self.is_free()? { Held::Free } else { Held::Unknown })
     }
 
     /// The path of the QMP socket.

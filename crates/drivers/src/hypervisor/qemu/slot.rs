@@ -14,6 +14,7 @@
 //! counts as running until it is gone.
 
 use std::{
+    io,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -21,6 +22,7 @@ use std::{
 
 use lifeboat_model::{Generation, VmName, running::VmRunState};
 use lifeboat_ports::{HypervisorError, Retry};
+use tokio::time::sleep;
 
 use super::{
     directory::{Held, Launch, SocketPath, VmDirectory},
@@ -32,6 +34,10 @@ use crate::qmp::{Qmp, QmpError};
 
 /// How long a monitor may take to answer a command that does no I/O, on a busy host.
 const MONITOR_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often, and how far apart, it is looked who holds a lock that has no process yet: a passing state without event.
+const HOLDER_LOOKS: usize = 20;
+const HOLDER_LOOKS_APART: Duration = Duration::from_millis(50);
 
 /// One VM on this host.
 pub(super) struct Slot {
@@ -125,7 +131,7 @@ impl Slot {
             running.process.ended().await;
             self.forget(&running);
         }
-        match self.directory.holder().map_err(files(operation, &self.vm))? {
+        match self.holder().await.map_err(files(operation, &self.vm))? {
             Held::Free => Ok(Settled::Absent),
             Held::By(process, launch) => {
                 let socket = self.directory.socket().map_err(files(operation, &self.vm))?;
@@ -140,6 +146,19 @@ impl Slot {
                 Err(failed(operation, &self.vm, problem, Retry::MayHelp, None))
             }
         }
+    }
+}
+
+impl Slot {
+    /// Who holds the VM's lock, once that is clear.
+    async fn holder(&self) -> io::Result<Held> {
+        for _ in 0..HOLDER_LOOKS {
+            match self.directory.holder()? {
+                Held::Unknown => sleep(HOLDER_LOOKS_APART).await,
+                clear => return Ok(clear),
+            }
+        }
+        Ok(Held::Unknown)
     }
 }
 
