@@ -377,4 +377,13 @@ impl Events {
             Err(broadcast::error::RecvError::Closed) => None,
         }
     }
+
+    /// The next that has come already. Events that preceded an answer have come when the call returns.
+    pub fn next_now(&mut self) -> Option<Notice> {
+        match self.receiver.as_mut()?.try_recv() {
+            Ok(event) => Some(Notice::Event(event)),
+            Err(broadcast::error::TryRecvError::Lagged(lost)) => Some(Notice::Lost(lost)),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! doubled event changes nothing. A guest that has ended leaves its process paused (`-action shutdown=pause`), so that how
 //! it ended is seen even when the agent was not there; the watcher then ends the process.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use lifeboat_model::running::VmRunState;
 use lifeboat_ports::{VmEvent, VmExit};
@@ -120,6 +120,8 @@ async fn follow(slot: &Slot, running: &Running, qmp: &Qmp, events: &mpsc::Sender
                     let _ = events.send(event).await;
                 }
             }
+            // A QEMU that was told to end says so, too, while it does: then its end is what is to be told.
+            GuestState::ShutDown if was_told_to_end(&mut notices) => pending().await,
             GuestState::ShutDown => return Ok(VmExit::GuestShutdown),
             GuestState::Panicked => {
                 return Ok(VmExit::ProcessDied { detail: "the guest's kernel panicked".to_owned() });
@@ -129,18 +131,31 @@ async fn follow(slot: &Slot, running: &Running, qmp: &Qmp, events: &mpsc::Sender
                 return Ok(VmExit::ProcessDied { detail: "its start was never finished".to_owned() });
             }
         }
-        wake(&mut notices).await;
+        if wake(&mut notices).await {
+            pending().await
+        }
     }
 }
 
-/// Waits until something may have changed.
-async fn wake(notices: &mut Events) {
+/// Waits until something may have changed; true when it is that QEMU itself was told to end.
+async fn wake(notices: &mut Events) -> bool {
     loop {
         match notices.next().await {
             Some(Notice::Event(event)) if !is_of_state(&event.name) => {}
-            Some(_) | None => return,
+            Some(notice) => return is_end_from_outside(&notice),
+            None => return false,
         }
     }
+}
+
+fn was_told_to_end(notices: &mut Events) -> bool {
+    std::iter::from_fn(|| notices.next_now()).any(|notice| is_end_from_outside(&notice))
+}
+
+/// Whether QEMU says that a signal or a `quit` ends it, not its guest. Those two end the process, whatever `-action` says.
+fn is_end_from_outside(notice: &Notice) -> bool {
+    let Notice::Event(event) = notice else { return false };
+    event.name == "SHUTDOWN" && matches!(event.data["reason"].as_str(), Some("host-signal" | "host-qmp-quit"))
 }
 
 fn is_of_state(event: &str) -> bool {
