@@ -25,6 +25,7 @@ pub fn summary(plan: &Plan, fleet: &Fleet, look: &Look) -> String {
     let mut text = format!("If {} {fails}: ", some(&failed));
     match (total, placed) {
         (0, _) => text.push_str("no VM is lost."),
+        (1, 1) => text.push_str("the one VM comes back"),
         (total, placed) if placed == total => text.push_str(&format!("all {} come back", count(total, "VM"))),
         (total, placed) => text.push_str(&format!("{placed} of {} come back", count(total, "VM"))),
     }
