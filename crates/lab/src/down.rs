@@ -8,6 +8,9 @@ use std::{fs, io, path::Path};
 
 use crate::{Lab, LabError, layout::Layout, network, up::lock};
 
+/// How often what appears while it is taken away is taken away again.
+const SWEEPS: usize = 10;
+
 impl Lab {
     /// Takes the lab of this name down and leaves nothing of it: no process, namespace, cgroup or directory. Gives whether
     /// there was anything.
@@ -37,8 +40,14 @@ impl Lab {
 
 /// Takes everything of a lab away but its lock.
 pub(crate) fn take_down(layout: &Layout) -> Result<(), LabError> {
-    layout.cgroup()?.remove()?;
-    network::remove(layout)?;
+    // A killed `up` may have left a program at work that makes one thing more: what appears meanwhile is taken away too.
+    for _ in 0..SWEEPS {
+        layout.cgroup()?.remove()?;
+        network::remove(layout)?;
+        if !layout.cgroup()?.path().exists() && network::namespaces(layout).is_empty() {
+            break;
+        }
+    }
     let run = layout.run();
     gone(fs::remove_dir_all(&run), &run)?;
     // Only a directory that says that it is this lab's is anybody's to remove.

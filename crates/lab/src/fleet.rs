@@ -165,10 +165,11 @@ fn bare_vm(name: &VmName) -> VmSpec {
 /// The controller's configuration.
 pub(crate) fn controller_toml(lab: &Lab) -> String {
     let text = |path: std::path::PathBuf| toml::Value::String(path.to_string_lossy().into_owned());
-    let liveness = toml::Table::from_iter([
-        ("heartbeat_s".to_owned(), toml::Value::Float(lab.settings.heartbeat_s.as_f64())),
-        ("lost_after_s".to_owned(), toml::Value::Float(lab.settings.lost_after_s.as_f64())),
-    ]);
+    let (heartbeat, lost) = (lab.settings.heartbeat_s.as_f64(), lab.settings.lost_after_s.as_f64());
+    let spans =
+        [("heartbeat_s", heartbeat), ("suspect_after_s", f64::midpoint(heartbeat, lost)), ("lost_after_s", lost)];
+    let liveness: toml::Table =
+        spans.into_iter().map(|(key, seconds)| (key.to_owned(), toml::Value::Float(seconds))).collect();
     let listen = format!("{}:{}", layout::CONTROLLER, layout::CONTROLLER_PORT);
     toml::Table::from_iter([
         ("state_dir".to_owned(), text(lab.layout.controller_dir())),
@@ -198,4 +199,68 @@ pub(crate) fn agent_toml(lab: &Lab, host: &HostName) -> String {
         ("qemu".to_owned(), toml::Value::Table(qemu)),
     ])
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use lifeboat_model::declaration::{Source, read_and_check};
+
+    use super::*;
+    use crate::{
+        guest::Accelerator,
+        lab::Settings,
+        layout::{Layout, host_names, vm_names},
+        process::EntryPoint,
+    };
+
+    fn lab(hosts: usize, vms: usize) -> Lab {
+        let settings = Settings {
+            name: "lab".to_owned(),
+            hosts: host_names(hosts),
+            vms: vm_names(vms),
+            volumes_per_vm: 2,
+            entry: EntryPoint { binary: PathBuf::from("/usr/bin/lifeboat") },
+            control_plane: true,
+            heartbeat_s: Seconds::new(1),
+            lost_after_s: Seconds::new(3),
+            image: None,
+            accelerator: Accelerator::Tcg,
+        };
+        Lab { layout: Layout { name: "lab".to_owned(), dir: PathBuf::from("/var/lib/lifeboat-lab/lab") }, settings }
+    }
+
+    #[test]
+    fn the_labs_fleet_is_read_back_as_an_operators_file_without_a_problem() {
+        for (hosts, vms) in [(1, 0), (1, 3), (3, 6), (64, 250)] {
+            let image = GuestImage { kernel: "/cache/kernel".into(), initrd: "/cache/initrd".into() };
+            let declared = declaration(&lab(hosts, vms), &image);
+            let text = toml::to_string(&declared).expect("TOML");
+            let source = Source { name: "fleet.toml", bytes: text.as_bytes() };
+            assert_eq!(read_and_check(&[source], &Declaration::default()), Ok(declared), "{hosts} hosts, {vms} VMs");
+        }
+    }
+
+    #[test]
+    fn the_other_hosts_have_room_for_all_vms_of_any_one() {
+        let image = GuestImage { kernel: "/cache/kernel".into(), initrd: "/cache/initrd".into() };
+        for (hosts, vms) in [(2, 1), (2, 9), (3, 6), (4, 9), (5, 250)] {
+            let declared = declaration(&lab(hosts, vms), &image);
+            let room = declared.hosts[0].capacity["memory_mib"] / GUEST_MIB;
+            assert!(room * (hosts as u64 - 1) >= vms as u64, "{hosts} hosts, {vms} VMs");
+        }
+    }
+
+    #[test]
+    fn configurations_are_toml_and_say_where_things_are() {
+        let lab = lab(2, 2);
+        let controller: toml::Table = controller_toml(&lab).parse().expect("TOML");
+        assert_eq!(controller["listen"].as_str(), Some("10.77.0.2:7443"));
+        assert_eq!(controller["liveness"]["suspect_after_s"].as_float(), Some(2.0));
+        let agent: toml::Table = agent_toml(&lab, &lab.hosts()[1]).parse().expect("TOML");
+        assert_eq!(agent["host"].as_str(), Some("h2"));
+        assert_eq!(agent["qemu"]["accelerator"].as_str(), Some("tcg"));
+        assert_eq!(agent["boot_id_file"].as_str(), Some("/run/lifeboat-lab/lab/h2/boot_id"));
+    }
 }

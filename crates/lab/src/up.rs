@@ -98,13 +98,13 @@ impl Lab {
         step("starting the controller");
         lab.write_configurations(&image)?;
         lab.start_controller()?;
+        step("telling the controller of the fleet");
+        lab.cli(&["apply", &lab.fleet_file().to_string_lossy()])?;
         step(&format!("starting {} hosts", lab.hosts().len()));
         for host in lab.hosts() {
             lab.give_token(host)?;
             lab.power_on(host)?;
         }
-        step("telling the controller of the fleet");
-        lab.cli(&["apply", &lab.fleet_file().to_string_lossy()])?;
         if let Some(limit) = options.wait_vms {
             step(&format!("waiting for {} VMs to answer", lab.vms().len()));
             lab.wait_vms(limit, progress)?;

@@ -7,7 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     os::unix::net::UnixStream,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -85,6 +85,31 @@ fn an_up_that_fails_half_way_leaves_nothing() {
     assert!(error.to_string().contains("controller"), "{error}");
     assert_eq!(traces_of(&options.name), Vec::<String>::new());
     assert!(!options.dir.expect("dir").exists());
+}
+
+#[test]
+fn down_leaves_nothing_of_an_up_that_was_killed_half_way() {
+    if !is_root() {
+        return;
+    }
+    let options = Farm::options(2, 2);
+    let dir = options.dir.clone().expect("dir");
+    // Told once, so that the steps are the same each time.
+    GuestImage::in_cache(&options.cache, &|_| ())
+        .and_then(|image| image.accelerator(&options.cache, &|_| ()))
+        .expect("image");
+    for steps in 1..=3 {
+        let mut command = Command::new(&options.binary);
+        command.args(["up", &options.name]).arg(&dir).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("start");
+        let lines = BufReader::new(child.stdout.take().expect("output")).lines();
+        let last = lines.take(steps).last().expect("a step").expect("a line");
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert!(Lab::down(&options.name).expect("down"), "killed after `{last}`, there was something");
+        assert_eq!(traces_of(&options.name), Vec::<String>::new(), "killed after `{last}`");
+        assert!(!dir.exists(), "killed after `{last}`");
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::LabError;
 /// How long the processes of a killed cgroup may take to be gone. One that waits for a dead disk takes longest.
 const DIES_WITHIN: Duration = Duration::from_secs(20);
 
+/// How often a cgroup into which something goes on entering is killed again.
+const ENTRIES_AFTER_KILL: usize = 10;
+
 /// A cgroup v2 directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup(PathBuf);
@@ -88,19 +91,27 @@ impl Cgroup {
 
     /// Kills all in it and takes it away with all below it. Nothing when there is none.
     pub(crate) fn remove(&self) -> Result<(), LabError> {
-        self.kill()?;
-        self.remove_empty()
+        for _ in 0..ENTRIES_AFTER_KILL {
+            self.kill()?;
+            match self.remove_empty() {
+                // Something entered between the kill and now.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+                done => return done.map_err(LabError::system(format!("remove cgroup {}", self.0.display()))),
+            }
+        }
+        Err(LabError::Refused {
+            operation: format!("remove cgroup {}", self.0.display()),
+            why: "processes go on entering it; end whatever starts them".to_owned(),
+        })
     }
 
-    fn remove_empty(&self) -> Result<(), LabError> {
+    fn remove_empty(&self) -> io::Result<()> {
         for child in self.children() {
             child.remove_empty()?;
         }
         match fs::remove_dir(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(LabError::system(format!("remove cgroup {}", self.0.display()))(error))
-            }
-            _ => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
         }
     }
 
