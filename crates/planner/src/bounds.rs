@@ -1,13 +1,18 @@
 //! Lower bounds: no plan that starts these jobs can have a class, and all above it, ready sooner.
 //!
-//! For each class the largest of: the longest chain (fence, volumes, configure, start, through the stages of a group);
+//! A class cannot be ready before what its VMs wait for is, of whatever class that be. For each class the largest of: the longest chain (fence, volumes, configure, start, through the stages of a group);
 //! the work on all map lanes, and on each array, of the jobs with at least so much still to come, then that much; the
 //! work on all start lanes of the jobs that can begin no sooner than so; and, as starts cannot be cut in pieces, the
-//! smallest `k+1` of the `k*m+1` longest starts, two of which must meet on one of `m` lanes.
+//! smallest `k+1` of the `k*m+1` longest starts, which must meet on one of `m` lanes. The bounds on starts hold as well
+//! for jobs that only some hosts can take, over the lanes of those, and for jobs that a rule holds together on one host,
+//! over its lanes.
+
+use lifeboat_model::fleet::RuleKind;
 
 use crate::case::Case;
 
 /// What a bound needs to know of a job.
+#[derive(Clone, Copy)]
 struct Row {
     /// Least time from the first moment to the start, stages before it included.
     head: u64,
@@ -20,18 +25,36 @@ struct Row {
 /// The lower bound of each class and all above it, over the jobs that are placed.
 pub(crate) fn lower_bounds(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
     let early = earliest_ready(case, placed);
+    let needed = needed_by(case, placed);
     let mut bounds = vec![0; case.classes];
     let mut above = 0;
     for class in 0..case.classes as u32 {
-        let jobs: Vec<u32> = (0..case.jobs.len() as u32)
-            .filter(|job| placed[*job as usize] && case.jobs[*job as usize].class <= class)
-            .collect();
+        let jobs: Vec<u32> = (0..case.jobs.len() as u32).filter(|job| needed[*job as usize] <= class).collect();
         if jobs.iter().any(|job| case.jobs[*job as usize].class == class) {
-            above = above.max(class_bound(case, &jobs, &early, class, placed));
+            above = above.max(class_bound(case, &jobs, &early, class, &needed));
         }
         bounds[class as usize] = above;
     }
     bounds
+}
+
+/// The highest class that cannot be ready without each job: its own, or that of one in a later stage of its group. A job
+/// without a place is needed by none.
+fn needed_by(case: &Case<'_>, placed: &[bool]) -> Vec<u32> {
+    let mut needed: Vec<u32> =
+        case.jobs.iter().zip(placed).map(|(job, placed)| if *placed { job.class } else { u32::MAX }).collect();
+    for group in &case.groups {
+        let mut behind = u32::MAX;
+        for stage in group.stages.iter().rev() {
+            let mut highest = behind;
+            for job in stage.iter().map(|job| *job as usize).filter(|job| placed[*job]) {
+                needed[job] = needed[job].min(behind);
+                highest = highest.min(needed[job]);
+            }
+            behind = highest;
+        }
+    }
+    needed
 }
 
 /// When each job is ready at the soonest, alone in the world but for the stages before it.
@@ -63,14 +86,13 @@ pub(crate) fn earliest_ready(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
     early
 }
 
-/// What must still follow each job's being ready, within a class and all above it.
-fn follows(case: &Case<'_>, class: u32, placed: &[bool]) -> Vec<u64> {
+/// What must still follow each job's being ready, within what a class and all above it need.
+fn follows(case: &Case<'_>, class: u32, needed: &[u32]) -> Vec<u64> {
     let mut follow = vec![0; case.jobs.len()];
     for group in &case.groups {
         let mut need: Option<u64> = None;
         for stage in group.stages.iter().rev() {
-            let mine =
-                stage.iter().map(|job| *job as usize).filter(|job| placed[*job] && case.jobs[*job].class <= class);
+            let mine = stage.iter().map(|job| *job as usize).filter(|job| needed[*job] <= class);
             let mut most = None;
             for job in mine {
                 if let Some(need) = need {
@@ -88,8 +110,8 @@ fn open_hosts<'c>(case: &'c Case<'_>) -> impl Iterator<Item = usize> + 'c {
     (0..case.index.host_count()).filter(|host| !case.gone[*host] && case.index.is_up(*host))
 }
 
-fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, placed: &[bool]) -> u64 {
-    let follow = follows(case, class, placed);
+fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed: &[u32]) -> u64 {
+    let follow = follows(case, class, needed);
     let zero = jobs.iter().map(|job| case.jobs[*job as usize].release).min().unwrap_or(0);
     let mut rows: Vec<Row> = jobs
         .iter()
@@ -99,14 +121,61 @@ fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, placed:
             Row { head: early[*at as usize].saturating_sub(job.start), start: job.start, tail, job: *at }
         })
         .collect();
-    let longest = jobs.iter().map(|job| early[*job as usize]).max().unwrap_or(0);
+    let longest = jobs.iter().map(|job| early[*job as usize].saturating_add(follow[*job as usize])).max().unwrap_or(0);
     let slots: u64 = open_hosts(case).map(|host| u64::from(case.start_lanes[host])).sum();
     let mut bound = longest;
     if slots > 0 {
-        bound = bound.max(starts_bound(&mut rows, slots));
+        bound = bound
+            .max(starts_bound(&mut rows, slots))
+            .max(few_hosts_bound(case, &rows))
+            .max(together_bound(case, &rows));
     }
     rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.tail), row.job));
     bound.max(maps_bound(case, &rows, zero)).max(arrays_bound(case, &rows, zero))
+}
+
+/// Jobs that require labels which only some hosts have.
+fn few_hosts_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
+    let all = open_hosts(case).count();
+    let bounds = case.eligible.iter().enumerate().map(|(needs, eligible)| {
+        let hosts = || open_hosts(case).filter(|host| eligible[*host]);
+        if hosts().count() == all {
+            return 0;
+        }
+        let within = |other: u32| {
+            let other = &case.eligible[other as usize];
+            open_hosts(case).all(|host| eligible[host] || !other[host])
+        };
+        let counts: Vec<bool> = (0..case.eligible.len() as u32).map(within).collect();
+        let mut some: Vec<Row> =
+            rows.iter().copied().filter(|row| counts[case.jobs[row.job as usize].needs as usize]).collect();
+        debug_assert!(counts[needs]);
+        let slots = hosts().map(|host| u64::from(case.start_lanes[host])).sum();
+        if slots == 0 || some.is_empty() { 0 } else { starts_bound(&mut some, slots) }
+    });
+    bounds.max().unwrap_or(0)
+}
+
+/// Jobs that must share a host.
+fn together_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
+    let lanes = open_hosts(case).map(|host| u64::from(case.start_lanes[host])).max().unwrap_or(1);
+    let mut bound = 0;
+    for (at, rule) in case.rules.iter().enumerate() {
+        let fleet_rule = &case.index.fleet.rules[rule.at as usize];
+        let holds = rule.required
+            && rule.kind == RuleKind::Together
+            && fleet_rule.scope == "host"
+            && fleet_rule.sets.is_empty();
+        if !holds {
+            continue;
+        }
+        let tied = |row: &Row| case.jobs[row.job as usize].rules.iter().any(|(rule, _)| *rule as usize == at);
+        let mut some: Vec<Row> = rows.iter().copied().filter(tied).collect();
+        if !some.is_empty() {
+            bound = bound.max(starts_bound(&mut some, lanes));
+        }
+    }
+    bound
 }
 
 fn starts_bound(rows: &mut [Row], slots: u64) -> u64 {

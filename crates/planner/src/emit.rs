@@ -1,5 +1,7 @@
 //! From numbers back to a plan.
 
+use std::collections::BTreeMap;
+
 use lifeboat_model::fleet::Vm;
 use lifeboat_model::plan::{Action, ClassSummary, FORMAT, Plan, Step, StepId, Summary, Unplaced};
 use lifeboat_model::reason::Reason;
@@ -8,6 +10,7 @@ use lifeboat_model::{HostName, Seconds, VmName};
 use crate::bounds;
 use crate::case::Case;
 use crate::index::NONE;
+use crate::make_room::{self, MadeRoom};
 use crate::schedule::{Assignment, Op, Schedule};
 
 /// A joint decision: where, when, and why not.
@@ -15,18 +18,32 @@ pub(crate) struct Solution {
     pub(crate) assignment: Assignment,
     pub(crate) schedule: Schedule,
     pub(crate) why: Vec<Option<Reason>>,
+    pub(crate) made: MadeRoom,
 }
 
 /// Writes a plan.
 pub(crate) fn plan(case: &Case<'_>, solution: &Solution) -> Plan {
     let fleet = case.index.fleet;
-    let mut writer =
-        Writer { case, solution, steps: Vec::new(), fences: Vec::new(), starts: vec![None; case.jobs.len()] };
+    let mut writer = Writer {
+        case,
+        solution,
+        steps: Vec::new(),
+        fences: Vec::new(),
+        leaves: Vec::new(),
+        starts: vec![None; case.jobs.len()],
+    };
     writer.fences();
+    writer.leaves();
     writer.jobs();
     let steps = writer.steps;
     let placed = case.jobs.iter().zip(&solution.assignment.host).filter(|(_, host)| **host != NONE);
-    let placements = placed.map(|(job, host)| (vm_name(case, job.vm), host_name(case, *host))).collect();
+    let mut placements: BTreeMap<VmName, HostName> =
+        placed.map(|(job, host)| (vm_name(case, job.vm), host_name(case, *host))).collect();
+    for leave in &solution.made.leaves {
+        if let Some((to, _)) = leave.to {
+            placements.insert(vm_name(case, leave.vm), host_name(case, to));
+        }
+    }
     let mut unplaced: Vec<Unplaced> = Vec::new();
     for (at, job) in case.jobs.iter().enumerate() {
         if solution.assignment.host[at] == NONE {
@@ -58,6 +75,8 @@ struct Writer<'c, 'a> {
     steps: Vec<Step>,
     /// `(host, step)` of each fence.
     fences: Vec<(u32, StepId)>,
+    /// `(host, step)` of each VM that leaves a host.
+    leaves: Vec<(u32, StepId)>,
     /// The start step of each job written so far.
     starts: Vec<Option<StepId>>,
 }
@@ -81,6 +100,26 @@ impl Writer<'_, '_> {
             let end = case.index.fleet.limits.fence_s.micros();
             let id = self.push(Action::Fence { host: host_name(case, *host) }, 0, end, Vec::new());
             self.fences.push((*host, id));
+        }
+    }
+
+    fn leaves(&mut self) {
+        let (case, made) = (self.case, &self.solution.made);
+        for (leave, (begin, end)) in made.leaves.iter().zip(make_room::times(case, made)) {
+            let (vm, from) = (vm_name(case, leave.vm), host_name(case, leave.from));
+            let before = |step: &(u32, StepId)| (step.0 == leave.from).then_some(step.1);
+            // One migration of a host after the other.
+            let after = if leave.to.is_some() {
+                self.leaves.iter().rev().find_map(before).into_iter().collect()
+            } else {
+                Vec::new()
+            };
+            let action = match leave.to {
+                None => Action::Stop { vm, host: from },
+                Some((to, nodes)) => Action::Migrate { vm, from, host: host_name(case, to), numa: node_list(nodes) },
+            };
+            let id = self.push(action, begin, end, after);
+            self.leaves.push((leave.from, id));
         }
     }
 
@@ -110,6 +149,10 @@ impl Writer<'_, '_> {
         let mut gate: Vec<StepId> = Vec::new();
         if let Ok(fence) = self.fences.binary_search_by_key(&job.from, |fence| fence.0) {
             gate.push(self.fences[fence].1);
+        }
+        if self.solution.made.waiting.binary_search(&(at as u32)).is_ok() {
+            let host = self.solution.assignment.host[at];
+            gate.extend(self.leaves.iter().filter(|leave| leave.0 == host).map(|leave| leave.1));
         }
         let mut remaps = Vec::with_capacity(vm.volumes.len());
         for (volume, array, begin) in self.volumes(vm, at) {
@@ -158,9 +201,12 @@ impl Writer<'_, '_> {
     }
 
     fn numa(&self, at: usize) -> Option<Vec<u32>> {
-        let nodes = self.solution.assignment.nodes[at];
-        (nodes != 0).then(|| (0..64).filter(|node| nodes & (1 << node) != 0).collect())
+        node_list(self.solution.assignment.nodes[at])
     }
+}
+
+fn node_list(nodes: u64) -> Option<Vec<u32>> {
+    (nodes != 0).then(|| (0..64).filter(|node| nodes & (1 << node) != 0).collect())
 }
 
 fn summary(case: &Case<'_>, solution: &Solution) -> Summary {

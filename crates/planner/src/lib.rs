@@ -21,10 +21,13 @@ mod case;
 mod dice;
 mod emit;
 mod index;
+mod make_room;
 mod names;
+mod pack;
 mod polish;
 mod priority;
 mod reasons;
+mod refine;
 mod room;
 mod schedule;
 mod score;
@@ -62,7 +65,7 @@ pub enum Policy {
 pub struct Options {
     /// How the plan is made.
     pub scheme: Scheme,
-    /// How much to search, in steps of which each looks at one VM of a plan again. More of it gives a plan no worse.
+    /// How much to search, in steps; a step costs well below a microsecond. More of it gives a plan no worse.
     pub effort: u64,
     /// Seed of the search.
     pub seed: u64,
@@ -72,7 +75,7 @@ pub struct Options {
 
 impl Options {
     /// What [`Options::default`] searches.
-    pub const DEFAULT_EFFORT: u64 = 600_000;
+    pub const DEFAULT_EFFORT: u64 = 3_000_000;
 }
 
 impl Default for Options {

@@ -40,6 +40,7 @@ impl<'c, 'a> Polish<'c, 'a> {
         order: &[u32],
         schedule: &Schedule,
         bounds: &[u64],
+        held: &[u64],
     ) -> Self {
         let mut turn = vec![0; case.jobs.len()];
         let mut jobs_of = vec![Vec::new(); case.index.host_count()];
@@ -58,9 +59,11 @@ impl<'c, 'a> Polish<'c, 'a> {
             cost: vec![0.0; jobs_of.len()],
             jobs_of,
             hosts,
-            jobs: order.to_vec(),
+            jobs: Vec::new(),
             line: Timeline::default(),
         };
+        // Jobs that room was made for stay where it is.
+        polish.jobs = order.iter().filter(|job| held[**job as usize] == 0).copied().collect();
         for host in 0..polish.cost.len() {
             polish.cost[host] = polish.lateness(host, NONE, NONE);
         }

@@ -20,6 +20,24 @@ pub(crate) enum Blocker {
     Rule(usize),
 }
 
+/// What a VM takes of a host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need<'n> {
+    pub(crate) demand: &'n [i64],
+    pub(crate) volumes: u32,
+    /// NUMA nodes that it spans, or 0.
+    pub(crate) width: u32,
+    /// Rules that bind it, see [`crate::case::Job::rules`].
+    pub(crate) rules: &'n [(u32, u32)],
+}
+
+impl<'n> Need<'n> {
+    fn of(case: &'n Case<'_>, job: usize) -> Self {
+        let row = &case.jobs[job];
+        Self { demand: case.demand_of(job), volumes: row.volumes, width: row.width, rules: &row.rules }
+    }
+}
+
 /// Where members of a rule are: `(place, set, how many)`, sorted.
 type Places = Vec<(u32, u32, u32)>;
 
@@ -30,13 +48,15 @@ pub(crate) struct Room {
     pub(crate) free: Vec<i64>,
     pub(crate) volumes: Vec<i64>,
     pub(crate) open: Vec<bool>,
+    /// Spare hosts that could take VMs.
+    spares: Vec<u32>,
     nodes: Vec<i64>,
     rules: Vec<Places>,
 }
 
 impl Room {
-    /// What is free once the failed hosts are gone; spare hosts open or not.
-    pub(crate) fn new(case: &Case<'_>, spares: bool) -> Self {
+    /// What is free once the failed hosts are gone; spare hosts are not open.
+    pub(crate) fn new(case: &Case<'_>) -> Self {
         let index = case.index;
         let width = index.resources.len();
         let mut room = Self {
@@ -44,6 +64,7 @@ impl Room {
             free: index.capacity.iter().zip(&index.used).map(|(has, used)| has - used).collect(),
             volumes: (0..index.host_count()).map(|host| index.volumes_left(host)).collect(),
             open: Vec::with_capacity(index.host_count()),
+            spares: Vec::new(),
             nodes: index.node_free.clone(),
             rules: vec![Vec::new(); case.rules.len()],
         };
@@ -52,7 +73,11 @@ impl Room {
             let nodes = index.node_start[host] as usize * width..index.node_start[host + 1] as usize * width;
             // A host that is over its capacity already takes nothing, whatever it be of.
             let sound = free.iter().chain(&room.nodes[nodes]).all(|left| *left >= 0) && room.volumes[host] >= 0;
-            room.open.push(sound && index.is_up(host) && !case.gone[host] && (spares || !row.spare));
+            let takes = sound && index.is_up(host) && !case.gone[host];
+            room.open.push(takes && !row.spare);
+            if takes && row.spare {
+                room.spares.push(host as u32);
+            }
             if !row.reserve.is_empty() {
                 for (resource, left) in free.iter_mut().enumerate() {
                     *left -= reserve(index, host, resource);
@@ -68,23 +93,42 @@ impl Room {
         room
     }
 
+    /// Lets spare hosts take VMs.
+    pub(crate) fn open_spares(&mut self) {
+        self.spares.iter().for_each(|host| self.open[*host as usize] = true);
+    }
+
+    /// Lets them take no more.
+    pub(crate) fn close_spares(&mut self) {
+        self.spares.iter().for_each(|host| self.open[*host as usize] = false);
+    }
+
+    /// What is free on a host of each resource.
+    pub(crate) fn free_of(&self, host: usize) -> &[i64] {
+        &self.free[host * self.width..(host + 1) * self.width]
+    }
+
     /// Whether a host can take a job now: the NUMA nodes that it would have, as bits.
     pub(crate) fn check(&self, case: &Case<'_>, job: usize, host: usize) -> Result<u64, Blocker> {
-        let row = &case.jobs[job];
-        if !self.open[host] || !case.may_go(row, host) {
+        if !self.open[host] || !case.may_go(&case.jobs[job], host) {
             return Err(Blocker::Closed);
         }
+        self.check_need(case, &Need::of(case, job), host)
+    }
+
+    /// Whether a host, were it open, has what is needed: the NUMA nodes, as bits.
+    pub(crate) fn check_need(&self, case: &Case<'_>, need: &Need<'_>, host: usize) -> Result<u64, Blocker> {
         let free = &self.free[host * self.width..(host + 1) * self.width];
-        for (resource, (need, free)) in case.demand_of(job).iter().zip(free).enumerate() {
+        for (resource, (need, free)) in need.demand.iter().zip(free).enumerate() {
             if *need > 0 && need > free {
                 return Err(Blocker::Resource { resource, short: need - free });
             }
         }
-        if i64::from(row.volumes) > self.volumes[host] {
-            return Err(Blocker::Volumes { short: i64::from(row.volumes) - self.volumes[host] });
+        if i64::from(need.volumes) > self.volumes[host] {
+            return Err(Blocker::Volumes { short: i64::from(need.volumes) - self.volumes[host] });
         }
-        let nodes = self.choose_nodes(case, job, host)?;
-        for (rule, set) in &row.rules {
+        let nodes = self.choose_nodes(case, need, host)?;
+        for (rule, set) in need.rules {
             if case.rules[*rule as usize].required && self.breaks(case, *rule as usize, *set, host) {
                 return Err(Blocker::Rule(*rule as usize));
             }
@@ -113,10 +157,10 @@ impl Room {
     }
 
     /// The nodes with the least room that is enough, so that wide gaps stay whole.
-    fn choose_nodes(&self, case: &Case<'_>, job: usize, host: usize) -> Result<u64, Blocker> {
+    fn choose_nodes(&self, case: &Case<'_>, need: &Need<'_>, host: usize) -> Result<u64, Blocker> {
         let index = case.index;
         let (first, end) = (index.node_start[host] as usize, index.node_start[host + 1] as usize);
-        let width = case.jobs[job].width;
+        let width = need.width;
         if width == 0 || first == end {
             return Ok(0);
         }
@@ -124,7 +168,7 @@ impl Room {
         for _ in 0..width {
             let mut best: Option<(i64, usize)> = None;
             for node in (first..end).take(64).filter(|node| chosen & (1 << (node - first)) == 0) {
-                let left = self.node_left(case, job, node);
+                let left = self.node_left(need, node);
                 if left.is_some_and(|left| best.is_none_or(|best| (left, node) < best)) {
                     best = left.map(|left| (left, node));
                 }
@@ -136,11 +180,11 @@ impl Room {
     }
 
     /// What would be left on a node, as the sum of its resources; none when it has not enough.
-    fn node_left(&self, case: &Case<'_>, job: usize, node: usize) -> Option<i64> {
+    fn node_left(&self, need: &Need<'_>, node: usize) -> Option<i64> {
         let free = &self.nodes[node * self.width..(node + 1) * self.width];
-        let width = case.jobs[job].width;
+        let width = need.width;
         let mut sum = 0_i64;
-        for (need, free) in case.demand_of(job).iter().zip(free) {
+        for (need, free) in need.demand.iter().zip(free) {
             let left = free - share(*need as u64, width);
             if left < 0 {
                 return None;
@@ -152,30 +196,29 @@ impl Room {
 
     /// Gives a job its room on a host.
     pub(crate) fn take(&mut self, case: &Case<'_>, job: usize, host: usize, nodes: u64) {
-        self.change(case, job, host, nodes, -1);
+        self.change(case, &Need::of(case, job), host, nodes, -1);
     }
 
     /// Takes it back.
     pub(crate) fn give_back(&mut self, case: &Case<'_>, job: usize, host: usize, nodes: u64) {
-        self.change(case, job, host, nodes, 1);
+        self.change(case, &Need::of(case, job), host, nodes, 1);
     }
 
-    fn change(&mut self, case: &Case<'_>, job: usize, host: usize, nodes: u64, sign: i64) {
-        let row = &case.jobs[job];
-        let demand = case.demand_of(job);
-        for (free, need) in self.free[host * self.width..].iter_mut().zip(demand) {
+    /// Takes (`sign` -1) what is needed of a host, or gives it back (1).
+    pub(crate) fn change(&mut self, case: &Case<'_>, need: &Need<'_>, host: usize, nodes: u64, sign: i64) {
+        for (free, need) in self.free[host * self.width..].iter_mut().zip(need.demand) {
             *free += sign * need;
         }
-        self.volumes[host] += sign * i64::from(row.volumes);
+        self.volumes[host] += sign * i64::from(need.volumes);
         let mut left = nodes;
         while left != 0 {
             let node = case.index.node_start[host] as usize + left.trailing_zeros() as usize;
-            for (free, need) in self.nodes[node * self.width..].iter_mut().zip(demand) {
-                *free += sign * share(*need as u64, row.width);
+            for (free, amount) in self.nodes[node * self.width..].iter_mut().zip(need.demand) {
+                *free += sign * share(*amount as u64, need.width);
             }
             left &= left - 1;
         }
-        for (rule, set) in &row.rules {
+        for (rule, set) in need.rules {
             let place = case.places[case.rules[*rule as usize].scope as usize][host];
             count(&mut self.rules[*rule as usize], place, *set, if sign < 0 { 1 } else { -1 });
         }

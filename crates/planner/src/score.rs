@@ -15,6 +15,8 @@ pub(crate) struct Score {
 impl Score {
     /// Nothing can be better.
     pub(crate) const PERFECT: Self = Self { missed: 0, cost: 0 };
+    /// Anything is better.
+    pub(crate) const WORST: Self = Self { missed: u32::MAX, cost: u64::MAX };
 }
 
 /// What the lower bounds allow, per class.

@@ -23,7 +23,7 @@ pub(crate) struct Draft {
 }
 
 /// How many steps back a schedule is compared with.
-const MEMORY: usize = 40;
+const MEMORY: usize = 30;
 
 struct Search<'c, 'a> {
     case: &'c Case<'a>,
@@ -57,17 +57,16 @@ pub(crate) fn improve(
     draft: Draft,
     not_before: &[u64],
     passes: u64,
+    dice: &mut Dice,
 ) -> (Draft, Score) {
-    let mut search = Search::new(case, options, goal, draft, not_before);
+    let mut search = Search::new(case, options, goal, draft, not_before, dice.clone());
     let mut current = search.evaluate();
     let mut best = (search.draft.clone(), current);
     let mut memory = [current; MEMORY];
-    let mut since = 0;
     for pass in 0..passes {
-        if best.1 == Score::PERFECT || since > 400 + passes / 4 {
+        if best.1 == Score::PERFECT {
             break;
         }
-        since += 1;
         let Some(change) = search.step() else { continue };
         let before = std::mem::take(&mut search.schedule);
         let score = search.evaluate();
@@ -81,14 +80,21 @@ pub(crate) fn improve(
         memory[slot] = current;
         if current < best.1 {
             best = (search.draft.clone(), current);
-            since = 0;
         }
     }
+    *dice = search.dice;
     best
 }
 
 impl<'c, 'a> Search<'c, 'a> {
-    fn new(case: &'c Case<'a>, options: &'c Options, goal: &'c Goal, mut draft: Draft, not_before: &'c [u64]) -> Self {
+    fn new(
+        case: &'c Case<'a>,
+        options: &'c Options,
+        goal: &'c Goal,
+        mut draft: Draft,
+        not_before: &'c [u64],
+        dice: Dice,
+    ) -> Self {
         let order = placed_order(case, &mut draft);
         let mut jobs_of = vec![Vec::new(); case.index.host_count()];
         for (job, host) in draft.assignment.host.iter().enumerate().filter(|(_, host)| **host != NONE) {
@@ -102,7 +108,7 @@ impl<'c, 'a> Search<'c, 'a> {
             goal,
             not_before,
             clock: Clock::new(case, false),
-            dice: Dice::new(options.seed, 1),
+            dice,
             draft,
             order,
             schedule: Schedule::default(),
@@ -131,7 +137,9 @@ impl<'c, 'a> Search<'c, 'a> {
     fn step(&mut self) -> Option<Change> {
         let late = self.late_job()?;
         let culprit = self.culprit(late);
+        let fixed = self.not_before.get(culprit as usize).is_some_and(|begin| *begin > 0);
         match self.dice.below(10) {
+            0..8 if fixed => None,
             0..4 => self.relocate(culprit),
             4..8 => self.exchange(culprit),
             _ => Some(self.turn(culprit)),
@@ -239,7 +247,8 @@ impl<'c, 'a> Search<'c, 'a> {
         for _ in 0..12 {
             let other = self.dice.below(self.case.jobs.len()) as u32;
             let to = self.host(other);
-            if to == NONE || to == from {
+            let held = self.not_before.get(other as usize).is_some_and(|begin| *begin > 0);
+            if to == NONE || to == from || held {
                 continue;
             }
             let mut change = Change::default();

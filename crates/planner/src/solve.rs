@@ -2,11 +2,12 @@
 
 use crate::bounds;
 use crate::case::Case;
-use crate::dice::Dice;
 use crate::emit::Solution;
 use crate::index::NONE;
-use crate::polish::Polish;
+use crate::make_room::{self, MadeRoom};
+use crate::pack::{self, Packer};
 use crate::priority;
+use crate::refine;
 use crate::room::Room;
 use crate::schedule::{self, Assignment, Clock};
 use crate::score::{Goal, Score};
@@ -26,33 +27,50 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
     let all = vec![true; case.jobs.len()];
     let targets = bounds::lower_bounds(case, &all);
     let goal = Goal::new(case, targets);
-    let Draft { mut assignment, keys } = draft(case, options, &goal);
+    let mut room = Assignment::new(case, Room::new(case));
+    pack::place_together(case, &mut room);
+    let (mut missing, Draft { mut assignment, mut keys }) = draft(case, options, &goal, &room);
+    if missing > 0 {
+        pack::place_scarce(case, &mut room);
+        let (still, denser) = draft(case, options, &goal, &room);
+        if still < missing {
+            (missing, Draft { assignment, keys }) = (still, denser);
+        }
+    }
     let mut why = vec![None; case.jobs.len()];
-    if assignment.host.contains(&NONE) {
-        settle::drop_useless(case, &mut assignment);
+    let mut made = MadeRoom::default();
+    if missing > 0 {
+        let mut packer = Packer::new(case, assignment, PUSHES);
+        let mut left: Vec<usize> = (0..case.jobs.len()).filter(|job| packer.assignment.host[*job] == NONE).collect();
+        left.sort_by_key(|job| (std::cmp::Reverse(packer.size(*job)), *job));
+        for job in left {
+            packer.insert(job, 2);
+        }
+        settle::drop_useless(case, &mut packer.assignment);
+        packer.refile();
+        made = make_room::make_room(case, &mut packer);
+        assignment = packer.assignment;
         why = settle::fill(case, &mut assignment);
     }
+    let held = make_room::not_before(case, &assignment.host, &made);
     let placed: Vec<bool> = assignment.host.iter().map(|host| *host != NONE).collect();
     let goal = Goal::new(case, bounds::lower_bounds(case, &placed));
     let draft = Draft { assignment, keys };
-    let draft = polish(case, options, &goal, draft);
-    let (mut draft, _) = search::improve(case, options, &goal, draft, &[], passes(case, options) / 4);
+    let mut draft = refine::refine(case, options, &goal, draft, &held);
     let order = search::placed_order(case, &mut draft);
     let mut clock = Clock::new(case, true);
-    let schedule = schedule::run(case, &order, &mut draft.assignment, &mut clock, options, &[]);
-    Ok(Solution { assignment: draft.assignment, schedule, why })
+    let schedule = schedule::run(case, &order, &mut draft.assignment, &mut clock, options, &held);
+    Ok(Solution { assignment: draft.assignment, schedule, why, made })
 }
 
 /// The best of some ways to weigh urgency: most jobs placed, then the best times.
-fn draft(case: &Case<'_>, options: &Options, goal: &Goal) -> Draft {
-    let room = Room::new(case, false);
+fn draft(case: &Case<'_>, options: &Options, goal: &Goal, from: &Assignment) -> (usize, Draft) {
     let mut clock = Clock::new(case, false);
     let mut best: Option<((usize, Score), Draft)> = None;
-    let tried = 1 + passes(case, options).min(priority::TRIED.len() as u64 - 1) as usize;
-    for weights in &priority::TRIED[..tried] {
+    for weights in &priority::TRIED[..tried(case.jobs.len())] {
         let mut keys = priority::latest_begin(case, &goal.bounds, *weights);
         let order = priority::order(case, &mut keys);
-        let mut assignment = Assignment::new(case, room.clone());
+        let mut assignment = from.clone();
         let schedule = schedule::run(case, &order, &mut assignment, &mut clock, options, &[]);
         let missing = assignment.host.iter().filter(|host| **host == NONE).count();
         let worth = (missing, goal.score(case, &assignment.host, &schedule));
@@ -63,43 +81,21 @@ fn draft(case: &Case<'_>, options: &Options, goal: &Goal) -> Draft {
             break;
         }
     }
-    best.map_or_else(|| Draft { assignment: Assignment::new(case, room), keys: Vec::new() }, |(_, draft)| draft)
+    best.map_or_else(
+        || (0, Draft { assignment: from.clone(), keys: Vec::new() }),
+        |((missing, _), draft)| (missing, draft),
+    )
 }
 
-/// Rounds of fast search over hosts, each judged by a whole schedule.
-fn polish(case: &Case<'_>, options: &Options, goal: &Goal, mut draft: Draft) -> Draft {
-    let mut clock = Clock::new(case, false);
-    let mut dice = Dice::new(options.seed, 2);
-    let mut best: Option<(Score, Draft)> = None;
-    let steps = options.effort.min(POLISH_STEPS.max(4 * case.jobs.len() as u64));
-    let rounds = options.effort / steps.max(1);
-    for round in 0..=rounds {
-        let order = search::placed_order(case, &mut draft);
-        let schedule = schedule::run(case, &order, &mut draft.assignment, &mut clock, options, &[]);
-        let score = goal.score(case, &draft.assignment.host, &schedule);
-        let better = best.as_ref().is_none_or(|(least, _)| score < *least);
-        if better {
-            best = Some((score, draft.clone()));
-        }
-        if round == rounds || score == Score::PERFECT {
-            break;
-        }
-        let warmth = WARMTH * ((rounds - round) as f64) / (rounds as f64);
-        Polish::new(case, &mut draft.assignment, &order, &schedule, &goal.bounds).run(&mut dice, steps, warmth);
+/// Tries to push jobs from host to host.
+const PUSHES: u64 = 20_000;
+/// How many ways to weigh urgency are tried, by the number of jobs: all where that costs little.
+const fn tried(jobs: usize) -> usize {
+    match jobs {
+        0..=1_500 => priority::TRIED.len(),
+        1_501..=6_000 => 2,
+        _ => 1,
     }
-    best.map_or(draft, |(_, draft)| draft)
-}
-
-/// Tries between two whole schedules.
-const POLISH_STEPS: u64 = 20_000;
-/// How much worse a pair of hosts may become at first.
-const WARMTH: f64 = 0.3;
-
-/// How many schedules are made: fewer of large ones, where chance evens out what search would gain.
-fn passes(case: &Case<'_>, options: &Options) -> u64 {
-    let jobs = (case.jobs.len() as u64).max(1);
-    let most = options.effort / 200;
-    if jobs <= 200 { most } else { options.effort.saturating_mul(200) / jobs.saturating_mul(jobs) }
 }
 
 /// Refuses durations whose sum would not fit into a plan's times.
