@@ -86,6 +86,10 @@ pub enum Command {
     Token(commands::token::Arguments),
     /// Make a certificate with which an operator uses --server
     Operator(commands::operator::Arguments),
+    /// Run the controller of a fleet
+    Controller(commands::controller::Arguments),
+    /// Try it all out on a farm of hosts on this machine
+    Lab(commands::lab::Arguments),
     /// Write a completion script for a shell
     Completions(commands::completions::Arguments),
 }

@@ -8,11 +8,14 @@ use crate::{
 
 pub mod apply;
 pub mod completions;
+pub mod controller;
+pub mod daemon;
 pub mod delete;
 pub mod events;
 pub mod export;
 pub mod file;
 pub mod get;
+pub mod lab;
 pub mod operator;
 pub mod plan;
 pub mod recover;
@@ -26,24 +29,30 @@ pub mod watch;
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Outcome {
     let context = Context::new(cli.global);
+    match cli.command {
+        // The daemons and the lab have runtimes of their own, or none.
+        Command::Controller(it) => controller::run(&it),
+        Command::Lab(it) => lab::run(&context, it),
+        Command::Completions(it) => completions::run(&context, &it),
+        Command::Status(it) => wait_for(status::run(&context, &it)),
+        Command::Apply(it) => wait_for(apply::run(&context, &it)),
+        Command::Get(it) => wait_for(get::run(&context, &it)),
+        Command::Plan(it) => wait_for(plan::run(&context, &it)),
+        Command::Recover(it) => wait_for(recover::run(&context, &it)),
+        Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
+        Command::Vm(it) => wait_for(vm::run(&context, &it)),
+        Command::Events(it) => wait_for(events::run(&context, &it)),
+        Command::Trace(it) => wait_for(trace::run(&context, &it)),
+        Command::Delete(it) => wait_for(delete::run(&context, &it)),
+        Command::Export(it) => wait_for(export::run(&context, &it)),
+        Command::Token(it) => wait_for(token::run(&context, &it)),
+        Command::Operator(it) => wait_for(operator::run(&context, &it)),
+    }
+}
+
+/// Runs a command that asks the controller to its end.
+pub fn wait_for(command: impl Future<Output = Outcome>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
-    runtime.block_on(async {
-        match cli.command {
-            Command::Status(it) => status::run(&context, &it).await,
-            Command::Apply(it) => apply::run(&context, &it).await,
-            Command::Get(it) => get::run(&context, &it).await,
-            Command::Plan(it) => plan::run(&context, &it).await,
-            Command::Recover(it) => recover::run(&context, &it).await,
-            Command::Recoveries(it) => recoveries::run(&context, &it).await,
-            Command::Vm(it) => vm::run(&context, &it).await,
-            Command::Events(it) => events::run(&context, &it).await,
-            Command::Trace(it) => trace::run(&context, &it).await,
-            Command::Delete(it) => delete::run(&context, &it).await,
-            Command::Export(it) => export::run(&context, &it).await,
-            Command::Token(it) => token::run(&context, &it).await,
-            Command::Operator(it) => operator::run(&context, &it).await,
-            Command::Completions(it) => completions::run(&context, &it),
-        }
-    })
+    runtime.block_on(command)
 }

@@ -477,6 +477,8 @@ fn every_command_has_help_with_examples_and_shells_can_complete_it() {
         "token create",
         "operator create",
         "completions",
+        "controller",
+        "lab",
     ];
     for command in commands {
         let help = lifeboat().args(command.split(' ')).arg("--help").output().expect("run");

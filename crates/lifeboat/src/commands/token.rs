@@ -30,7 +30,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make a one-time token for a declared host
+    /// Make a one-time token for a host
     #[command(after_help = HELP)]
     Create {
         /// The host whose agent joins with it
