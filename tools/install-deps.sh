@@ -13,6 +13,7 @@ check_only=false
 needs() {
   cat <<'LIST'
 cc                   gcc                              builds crates that have C in them, and links
+make                 make                             runs `make demo` and `make test`
 qemu-system-x86_64   qemu-system-x86                  runs VMs
 qemu-storage-daemon  qemu-utils                       the lab's array
 qemu-img             qemu-utils                       looks at volumes in tests

@@ -1,5 +1,5 @@
 //! The lab's hidden entries alone, for the lab's own tests: they run before there is a `lifeboat` to be tested. And a lab
-//! that is brought up by a process that tests can kill: `lab-entry up NAME DIR`.
+//! that is brought up by a process that tests can kill: `lab-entry up NAME DIR`, and `lab-entry down NAME`.
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = env::args().skip(1).collect();
     let done = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["up", name, dir] => up(name, dir),
+        ["down", name] => Lab::down(name).map(drop),
         _ => internal(words.get(2..).unwrap_or_default()),
     };
     match done {
