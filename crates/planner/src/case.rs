@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_model::fleet::RuleKind;
+use lifeboat_model::fleet::{HostState, RuleKind};
 use lifeboat_model::plan::Request;
 
 use crate::PlanError;
@@ -101,7 +101,6 @@ impl<'a> Case<'a> {
     /// # Errors
     /// [`PlanError`] when the request names what is not there or a VM that runs.
     pub(crate) fn new(index: &'a Index<'a>, request: &Request) -> Result<Self, PlanError> {
-        let fleet = index.fleet;
         let mut failed = Vec::new();
         for name in &request.failed {
             let host = index.hosts.get(name.as_str()).ok_or_else(|| PlanError::UnknownHost(name.clone()))?;
@@ -109,13 +108,37 @@ impl<'a> Case<'a> {
         }
         failed.sort_unstable();
         failed.dedup();
-        let mut gone: Vec<bool> =
-            fleet.hosts.iter().map(|host| host.state == lifeboat_model::fleet::HostState::Down).collect();
+        let mut case = Self::bare(index, failed);
+        let vms = case.vms_asked(request)?;
+        case.take_jobs(vms, request)?;
+        case.bind_groups();
+        case.bind_rules();
+        Ok(case)
+    }
+
+    /// Every VM that runs on a host that is not down, to see where else it could be.
+    ///
+    /// # Errors
+    /// [`PlanError`] when the fleet has not been validated.
+    pub(crate) fn of_running(index: &'a Index<'a>) -> Result<Self, PlanError> {
+        let mut case = Self::bare(index, Vec::new());
+        let runs = |vm: &u32| {
+            let host = index.vm_host[*vm as usize];
+            host != NONE && !case.gone[host as usize]
+        };
+        let vms = (0..index.vm_host.len() as u32).filter(runs).map(|vm| (vm, NONE)).collect();
+        case.take_jobs(vms, &Request::default())?;
+        case.bind_rules();
+        Ok(case)
+    }
+
+    fn bare(index: &'a Index<'a>, failed: Vec<u32>) -> Self {
+        let (fleet, limits) = (index.fleet, &index.fleet.limits);
+        let mut gone: Vec<bool> = fleet.hosts.iter().map(|host| host.state == HostState::Down).collect();
         for host in &failed {
             gone[*host as usize] = true;
         }
-        let limits = &fleet.limits;
-        let mut case = Self {
+        Self {
             index,
             gone,
             jobs: Vec::new(),
@@ -130,14 +153,11 @@ impl<'a> Case<'a> {
             remap: fleet.arrays.iter().map(|array| array.remap_s.micros()).collect(),
             classes: fleet.classes.len(),
             failed,
-        };
-        case.take_jobs(request)?;
-        case.bind_groups();
-        case.bind_rules();
-        Ok(case)
+        }
     }
 
-    fn take_jobs(&mut self, request: &Request) -> Result<(), PlanError> {
+    /// The VMs that a request asks to start, each with the only host allowed or [`NONE`].
+    fn vms_asked(&self, request: &Request) -> Result<Vec<(u32, u32)>, PlanError> {
         let index = self.index;
         let mut vms: Vec<(u32, u32)> = Vec::new();
         for host in &self.failed {
@@ -157,6 +177,11 @@ impl<'a> Case<'a> {
             vms.push((vm, pin));
         }
         vms.sort_unstable();
+        Ok(vms)
+    }
+
+    fn take_jobs(&mut self, vms: Vec<(u32, u32)>, request: &Request) -> Result<(), PlanError> {
+        let index = self.index;
         let mut needs = Needs::default();
         let fence = index.fleet.limits.fence_s.micros();
         for (vm, pin) in vms {

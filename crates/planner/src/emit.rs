@@ -44,21 +44,24 @@ pub(crate) fn plan(case: &Case<'_>, solution: &Solution) -> Plan {
             placements.insert(vm_name(case, leave.vm), host_name(case, to));
         }
     }
-    let mut unplaced: Vec<Unplaced> = Vec::new();
-    for (at, job) in case.jobs.iter().enumerate() {
-        if solution.assignment.host[at] == NONE {
-            let reason = solution.why[at].clone().unwrap_or(Reason::NoEligibleHost { requires: None });
-            unplaced.push(Unplaced::new(vm_name(case, job.vm), reason));
-        }
-    }
     Plan {
         format: FORMAT.to_owned(),
         failed: case.failed.iter().map(|host| fleet.hosts[*host as usize].name.clone()).collect(),
         steps,
         placements,
-        unplaced,
+        unplaced: unplaced(case, solution),
         summary: summary(case, solution),
     }
+}
+
+/// The jobs without a place, and why.
+pub(crate) fn unplaced(case: &Case<'_>, solution: &Solution) -> Vec<Unplaced> {
+    let out = case.jobs.iter().enumerate().filter(|(at, _)| solution.assignment.host[*at] == NONE);
+    out.map(|(at, job)| {
+        let reason = solution.why[at].clone().unwrap_or(Reason::NoEligibleHost { requires: None });
+        Unplaced::new(vm_name(case, job.vm), reason)
+    })
+    .collect()
 }
 
 fn vm_name(case: &Case<'_>, vm: u32) -> VmName {
@@ -209,7 +212,8 @@ fn node_list(nodes: u64) -> Option<Vec<u32>> {
     (nodes != 0).then(|| (0..64).filter(|node| nodes & (1 << node) != 0).collect())
 }
 
-fn summary(case: &Case<'_>, solution: &Solution) -> Summary {
+/// How long it takes.
+pub(crate) fn summary(case: &Case<'_>, solution: &Solution) -> Summary {
     let placed: Vec<bool> = solution.assignment.host.iter().map(|host| *host != NONE).collect();
     let bounds = bounds::lower_bounds(case, &placed);
     let mut count = vec![0_u64; case.classes];

@@ -19,6 +19,7 @@ use lifeboat_model::{HostName, VmName};
 mod bounds;
 mod case;
 mod dice;
+pub mod drill;
 mod emit;
 mod index;
 mod make_room;
@@ -28,8 +29,10 @@ mod polish;
 mod priority;
 mod reasons;
 mod refine;
+pub mod rolling;
 mod room;
 mod schedule;
+mod schemes;
 mod score;
 mod search;
 mod settle;
@@ -113,6 +116,12 @@ pub enum PlanError {
         /// What is named.
         to: String,
     },
+    /// A drill of every pair would be too long.
+    #[error("there are {count} pairs to drill, {most} at most; drill by a label such as rack instead", most = drill::MAX_WHAT_IFS)]
+    TooManyWhatIfs {
+        /// How many pairs there are.
+        count: usize,
+    },
     /// The times of all steps together are beyond what a plan can hold.
     #[error(
         "the steps of this plan would take more than {} years; check remap_s, configure_s, start_s and fence_s",
@@ -120,6 +129,9 @@ pub enum PlanError {
     )]
     TooLong,
 }
+
+pub use drill::drill;
+pub use rolling::rolling;
 
 /// Plans the recovery that a request asks for.
 ///

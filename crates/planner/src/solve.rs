@@ -10,10 +10,11 @@ use crate::priority;
 use crate::refine;
 use crate::room::Room;
 use crate::schedule::{self, Assignment, Clock};
+use crate::schemes::{self, Streams};
 use crate::score::{Goal, Score};
 use crate::search::{self, Draft};
 use crate::settle;
-use crate::{Options, PlanError};
+use crate::{Options, PlanError, Scheme};
 
 /// The longest plan, in years.
 pub(crate) const MAX_YEARS: u64 = 100_000;
@@ -24,6 +25,12 @@ pub(crate) const MAX_YEARS: u64 = 100_000;
 /// [`PlanError::TooLong`] when the times do not fit.
 pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, PlanError> {
     check_times(case)?;
+    match options.scheme {
+        Scheme::Lifeboat => {}
+        Scheme::Serial => return Ok(schemes::solve(case, Streams { single: true, volumes: 1 })),
+        Scheme::Parallel => return Ok(schemes::solve(case, Streams { single: false, volumes: 1 })),
+        Scheme::Paper => return Ok(schemes::solve(case, Streams { single: false, volumes: 4 })),
+    }
     let all = vec![true; case.jobs.len()];
     let targets = bounds::lower_bounds(case, &all);
     let goal = Goal::new(case, targets);
@@ -67,7 +74,7 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
 fn draft(case: &Case<'_>, options: &Options, goal: &Goal, from: &Assignment) -> (usize, Draft) {
     let mut clock = Clock::new(case, false);
     let mut best: Option<((usize, Score), Draft)> = None;
-    for weights in &priority::TRIED[..tried(case.jobs.len())] {
+    for weights in &priority::TRIED[..tried(case.jobs.len(), options)] {
         let mut keys = priority::latest_begin(case, &goal.bounds, *weights);
         let order = priority::order(case, &mut keys);
         let mut assignment = from.clone();
@@ -89,9 +96,10 @@ fn draft(case: &Case<'_>, options: &Options, goal: &Goal, from: &Assignment) -> 
 
 /// Tries to push jobs from host to host.
 const PUSHES: u64 = 20_000;
-/// How many ways to weigh urgency are tried, by the number of jobs: all where that costs little.
-const fn tried(jobs: usize) -> usize {
+/// How many ways to weigh urgency are tried, by the number of jobs: all where that costs little; one without effort.
+const fn tried(jobs: usize, options: &Options) -> usize {
     match jobs {
+        _ if options.effort == 0 => 1,
         0..=1_500 => priority::TRIED.len(),
         1_501..=6_000 => 2,
         _ => 1,
