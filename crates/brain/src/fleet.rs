@@ -48,13 +48,14 @@ mod vms;
 mod volumes;
 
 pub use declared::Declared;
-pub use execution::{Execution, StepState};
+pub use execution::{Execution, StageHold, StepState};
+pub use fencing::FenceWait;
 pub use hosts::{HostState, Link};
 pub use io::{
     Answer, Effect, FenceProof, Input, LinkId, ObjectKind, OpId, OperatorOrder, Output, PlanId, RecoveryId, Refusal,
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
-pub use journal::RestoreError;
+pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
 pub use settings::{Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 

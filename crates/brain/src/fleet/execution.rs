@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::{
-    ArrayName, HostName, Seconds, Time, VmName, VolumeName,
+    ArrayName, GroupName, HostName, Seconds, Time, VmName, VolumeName,
     plan::{Action, Plan, Step},
 };
 
@@ -32,6 +32,20 @@ pub enum StepState {
     Done,
     /// Its VM is no longer the plan's.
     Dropped,
+}
+
+/// What of the earlier stages of its group a VM's start waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StageHold {
+    /// This VM is not up.
+    Vm(VmName),
+    /// All are up, and the delay between two stages is not over.
+    Delay {
+        /// The group.
+        group: GroupName,
+        /// When it is.
+        until: Time,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -412,9 +426,10 @@ impl Brain {
         u64::try_from(here).unwrap_or(u64::MAX)
     }
 
-    /// Whether an earlier stage of a VM's group is not up, or its delay not over.
-    fn stage_holds(&mut self, name: &VmName) -> bool {
-        let Some((group, stage)) = self.declared.stage(name) else { return false };
+    /// What of the earlier stages of a VM's group its start waits for; none: nothing.
+    #[must_use]
+    pub fn stage_hold(&self, name: &VmName) -> Option<StageHold> {
+        let (group, stage) = self.declared.stage(name)?;
         let mut latest = None;
         for vm in group.stages[..stage].iter().flatten() {
             let Some(record) = self.vms.get(vm) else { continue };
@@ -423,16 +438,23 @@ impl Brain {
             }
             match record.phase {
                 Phase::Running { ready: Some(at), .. } => latest = latest.max(Some(at)),
-                _ => return true,
+                _ => return Some(StageHold::Vm(vm.clone())),
             }
         }
-        let Some(free) = latest.map(|at| at + group.stage_delay_s) else { return false };
-        if self.now >= free {
-            return false;
+        let until = latest.map(|at| at + group.stage_delay_s)?;
+        (self.now < until).then(|| StageHold::Delay { group: group.name.clone(), until })
+    }
+
+    /// Whether an earlier stage of a VM's group is not up, or its delay not over.
+    fn stage_holds(&mut self, name: &VmName) -> bool {
+        match self.stage_hold(name) {
+            None => false,
+            Some(StageHold::Vm(_)) => true,
+            Some(StageHold::Delay { group, until }) => {
+                self.timers.set(Timer::Stage(group), until);
+                true
+            }
         }
-        let group = group.name.clone();
-        self.timers.set(Timer::Stage(group), free);
-        true
     }
 
     fn park(&mut self, at: usize) {

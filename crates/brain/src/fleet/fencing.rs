@@ -4,13 +4,26 @@
 //! the last comes a pause and the first again, for ever: when a BMC comes back the recovery goes on by itself. An
 //! operator's word is the last rung and may come at any time.
 
-use lifeboat_model::{HostName, Seconds, trace::What};
+use lifeboat_model::{FenceName, HostName, Seconds, trace::What};
 
 use super::{
     Brain, Effect, FenceProof,
     records::{HostCondition, Phase, Severity},
     timers::Timer,
 };
+
+/// What is waited for while a failed host is not fenced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceWait {
+    /// Why it is not fenced, as a sentence without a full stop.
+    pub why: String,
+    /// Whether somebody should do something: a whole round through its devices has failed, or it has none.
+    pub stuck: bool,
+    /// How many VMs wait for it.
+    pub waiting: usize,
+    /// What an operator can do, one sentence each, without a full stop.
+    pub mends: Vec<String>,
+}
 
 impl Brain {
     /// The pause after the n-th failure in a row.
@@ -35,6 +48,10 @@ impl Brain {
         host.trying = Some(position);
         host.record.fence_attempt += 1;
         let attempt = host.record.fence_attempt;
+        if let Some(recovery) = self.recoveries.get_mut(&recovery) {
+            recovery.fence_attempts += 1;
+            self.journal.recoveries.insert(recovery.id);
+        }
         self.journal.hosts.insert(name.clone());
         self.journal.effects.push(Effect::Fence { host: name.clone(), attempt, device: device.clone() });
         if position == 0 && self.recoveries.get(&recovery).is_some_and(|recovery| recovery.fence_problems.is_empty()) {
@@ -100,24 +117,43 @@ impl Brain {
         }
     }
 
-    /// What a recovery waits for while its host is not fenced, and what an operator can do; none: it is not waited for.
+    /// The fence device that is being tried on a failed host.
     #[must_use]
-    pub fn fence_wait(&self, name: &HostName) -> Option<String> {
+    pub fn fencing_with(&self, name: &HostName) -> Option<&FenceName> {
+        let position = self.hosts.get(name)?.trying?;
+        self.declared.hosts.get(name)?.fences.get(position).map(|device| device.name())
+    }
+
+    /// What is waited for while a failed host is not fenced; none: its fence is not waited for.
+    #[must_use]
+    pub fn fence_waiting(&self, name: &HostName) -> Option<FenceWait> {
         let host = self.hosts.get(name)?;
         let HostCondition::Failed { recovery, .. } = host.record.condition else { return None };
         let record = self.recoveries.get(&recovery)?;
-        let waiting = record.open();
         let problems: Vec<String> =
             record.fence_problems.iter().map(|(device, problem)| format!("{device}: {problem}")).collect();
-        let why = match (problems.is_empty(), self.declared.hosts.get(name).is_some_and(|spec| !spec.fences.is_empty()))
-        {
+        let has_fences = self.declared.hosts.get(name).is_some_and(|spec| !spec.fences.is_empty());
+        let mut mends = Vec::new();
+        let why = match (problems.is_empty(), has_fences) {
             (true, true) => format!("{name} is being fenced"),
             (true, false) => format!("{name} has no fence device"),
-            (false, _) => format!("{name} could not be confirmed off ({})", problems.join("; ")),
+            (false, _) => {
+                let devices: Vec<&str> = record.fence_problems.keys().map(FenceName::as_str).collect();
+                mends.push(format!("mend {}: Lifeboat goes on trying and goes on by itself", devices.join(" or ")));
+                format!("{name} could not be confirmed off ({})", problems.join("; "))
+            }
         };
-        Some(format!(
-            "{why}. Nothing of it is started elsewhere until it is off: {waiting} VMs wait. Lifeboat goes on trying. If you have made sure that {name} is off: lifeboat recover {name} --confirm-off"
-        ))
+        mends.push(format!("if you have made sure that {name} is off: lifeboat recover {name} --confirm-off"));
+        Some(FenceWait { why, stuck: host.failed_rounds > 0 || !has_fences, waiting: record.open(), mends })
+    }
+
+    /// The same in one text, with what an operator can do.
+    #[must_use]
+    pub fn fence_wait(&self, name: &HostName) -> Option<String> {
+        let FenceWait { why, waiting, mends, .. } = self.fence_waiting(name)?;
+        let waiting = if waiting == 1 { "1 VM waits".to_owned() } else { format!("{waiting} VMs wait") };
+        let mends = mends.join("; ");
+        Some(format!("{why}. Nothing of it is started elsewhere until it is off: {waiting}. What to do: {mends}"))
     }
 
     /// A failed host is known to be unable to run the VMs that it had.

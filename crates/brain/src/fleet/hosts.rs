@@ -39,7 +39,9 @@ pub struct HostState {
     pub record: HostRecord,
     /// Its agent's link; none: it has none now.
     pub link: Option<Link>,
-    /// When it was last heard (a heartbeat, an answer, a Hello).
+    /// Since when its agent has this link, or none.
+    pub link_since: Time,
+    /// When it was last heard (a heartbeat, an answer, a Hello); ahead of now while it has time to come back.
     pub heard: Time,
     /// The unanswered probe.
     pub(super) probe: Option<u64>,
@@ -56,6 +58,7 @@ impl HostState {
         Self {
             record,
             link: None,
+            link_since: Time::default(),
             heard: Time::default(),
             probe: None,
             answers_again: false,
@@ -75,6 +78,7 @@ impl Brain {
     pub(super) fn resume_host(&mut self, name: &HostName) {
         let until = self.now + self.settings.liveness.grace_s;
         let Some(host) = self.hosts.get_mut(name) else { return };
+        host.link_since = self.now;
         match host.record.condition {
             HostCondition::New | HostCondition::Fenced { .. } => {}
             // Nobody listened while there was no controller: known hosts have the grace time to come back.
@@ -164,6 +168,11 @@ impl Brain {
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_up = host.record.condition == HostCondition::Up;
         let old = host.link.replace(Link { id: link, version: hello.version.clone() });
+        if host.record.version.as_ref() != Some(&hello.version) {
+            host.record.version = Some(hello.version.clone());
+            self.journal.hosts.insert(name.clone());
+        }
+        host.link_since = now;
         host.heard = now;
         host.probe = None;
         host.answers_again = false;
@@ -186,6 +195,7 @@ impl Brain {
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_new = host.record.condition == HostCondition::New;
         host.record.condition = HostCondition::Up;
+        host.record.since = self.now;
         host.record.boot = Some(boot.clone());
         self.journal.hosts.insert(name.clone());
         let text = match (was_new, was_up) {
@@ -254,7 +264,17 @@ impl Brain {
             && host.link.as_ref().is_some_and(|now| now.id == link)
         {
             host.link = None;
+            host.link_since = self.now;
         }
+    }
+
+    /// Whether a host that is up has been silent for so long that it is being asked directly.
+    #[must_use]
+    pub fn is_suspect(&self, name: &HostName) -> bool {
+        self.hosts.get(name).is_some_and(|host| {
+            let silent = self.now.since(host.heard) >= self.settings.liveness.suspect_after_s;
+            silent && host.record.condition == HostCondition::Up
+        })
     }
 
     /// Looks at a host that may have been silent for too long.
@@ -286,6 +306,7 @@ impl Brain {
         let Some(host) = self.hosts.get_mut(name) else { return };
         let silence = self.now.since(host.heard);
         if let Some(link) = host.link.take() {
+            host.link_since = self.now;
             self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: link.id });
         }
         let id = self.open_recovery(name, &lost);
@@ -315,6 +336,7 @@ impl Brain {
         self.timers.cancel(&Timer::Fence(name.clone()));
         if let Some(host) = self.hosts.get_mut(name) {
             host.record.condition = HostCondition::Up;
+            host.record.since = self.now;
         }
         self.journal.hosts.insert(name.clone());
         let back: BTreeSet<VmName> = self.vms_that_may_run_on(name);

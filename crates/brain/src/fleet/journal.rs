@@ -14,10 +14,10 @@ use super::{
     volumes::VolumeState,
 };
 
-/// Events and trace lines that are kept; the oldest go first.
-const KEPT_EVENTS: u64 = 20_000;
+/// Events that are kept; the oldest go first.
+pub const KEPT_EVENTS: u64 = 20_000;
 /// Trace lines that are kept; the oldest go first.
-const KEPT_TRACE: u64 = 200_000;
+pub const KEPT_TRACE: u64 = 200_000;
 /// Ended recoveries that are kept.
 const KEPT_RECOVERIES: usize = 200;
 /// Plans that are kept.
@@ -199,6 +199,12 @@ impl Brain {
             self.journal.raw.push((format!("trace/{}", ordered(old)), None));
         }
         self.journal.effects.push(Effect::Trace(event));
+    }
+
+    /// The number that the next line of the trace gets.
+    #[must_use]
+    pub fn next_trace(&self) -> u64 {
+        self.journal.next_trace
     }
 
     /// Forgets recoveries and plans that are too old to matter.

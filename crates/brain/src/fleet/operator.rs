@@ -39,24 +39,12 @@ impl Brain {
             .declared
             .with(declaration)
             .map_err(|error| Refusal::new(RefusalKind::Invalid, error.to_string(), None))?;
-        let mut answer = Answer {
+        let answer = Answer {
             created: difference.created,
             changed: difference.changed,
             unchanged: difference.unchanged,
             warnings: Vec::new(),
         };
-        for host in declaration.hosts.iter().filter(|host| host.fences.is_empty()) {
-            answer.warnings.push(format!(
-                "host {} has no fence device: when it fails, its VMs wait for an operator's word",
-                host.name
-            ));
-        }
-        for array in declaration.arrays.iter().filter(|array| array.backend.is_none()) {
-            answer.warnings.push(format!(
-                "array {} has no backend: it can be planned with, but no VM on it can be started",
-                array.name
-            ));
-        }
         if answer.created.is_empty() && answer.changed.is_empty() {
             return Ok(answer);
         }
@@ -64,13 +52,15 @@ impl Brain {
         self.journal.raw.extend(difference.writes);
         for host in &declaration.hosts {
             if !self.hosts.contains_key(&host.name) {
-                self.hosts.insert(host.name.clone(), HostState::new(HostRecord::default()));
+                let record = HostRecord { since: self.now, ..HostRecord::default() };
+                self.hosts.insert(host.name.clone(), HostState::new(record));
                 self.journal.hosts.insert(host.name.clone());
             }
         }
         for volume in &declaration.volumes {
             if !self.volumes.contains_key(&volume.name) {
-                self.volumes.insert(volume.name.clone(), VolumeState::new(VolumeRecord::default()));
+                let record = VolumeRecord { since: self.now, ..VolumeRecord::default() };
+                self.volumes.insert(volume.name.clone(), VolumeState::new(record));
                 self.journal.volumes.insert(volume.name.clone());
             }
         }

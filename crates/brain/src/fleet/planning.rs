@@ -91,7 +91,8 @@ impl Brain {
     }
 
     /// The VM of an earlier stage of a VM's group that was given up, so that the VM waits for a person.
-    fn stage_lost(&self, name: &VmName) -> Option<&VmName> {
+    #[must_use]
+    pub fn stage_lost(&self, name: &VmName) -> Option<&VmName> {
         let (group, stage) = self.declared.stage(name)?;
         let group = self.declared.groups.get(&group.name)?;
         group.stages[..stage].iter().flatten().find(|vm| {

@@ -66,6 +66,12 @@ pub struct HostRecord {
     /// Number of the last fencing attempt.
     #[serde(default)]
     pub fence_attempt: u64,
+    /// Since when it is up, or declared and never heard.
+    #[serde(default)]
+    pub since: Time,
+    /// The version that its agent said last that it is.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// What an operator (or the VM's own shutdown) wants of it.
@@ -167,6 +173,9 @@ pub struct VmRecord {
     pub recovery: Option<RecoveryId>,
     /// Since when it is in its phase.
     pub since: Time,
+    /// Since when its guest does not execute although its process exists; none: it executes, as far as is known.
+    #[serde(default)]
+    pub paused: Option<Time>,
 }
 
 impl Default for VmRecord {
@@ -183,6 +192,7 @@ impl Default for VmRecord {
             problem: None,
             recovery: None,
             since: Time::default(),
+            paused: None,
         }
     }
 }
@@ -234,6 +244,9 @@ pub struct VolumeRecord {
     /// What went wrong with it last; none: nothing since it last went well.
     #[serde(default)]
     pub problem: Option<String>,
+    /// Since when it is where it is.
+    #[serde(default)]
+    pub since: Time,
 }
 
 /// How far a VM's recovery has come.
@@ -291,6 +304,9 @@ pub struct RecoveryRecord {
     pub fenced: Option<(Time, FenceProof)>,
     /// What each fence device said last, when it did not work.
     pub fence_problems: BTreeMap<FenceName, String>,
+    /// How often a fence device was asked to cut its power.
+    #[serde(default)]
+    pub fence_attempts: u64,
     /// The newest plan for it.
     pub plan: Option<PlanId>,
     /// When the last VM is expected to be ready, by that plan.

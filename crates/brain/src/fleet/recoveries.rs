@@ -33,6 +33,7 @@ impl Brain {
             verdict: "dead".to_owned(),
             fenced: None,
             fence_problems: BTreeMap::new(),
+            fence_attempts: 0,
             plan: None,
             expected: None,
             vms,

@@ -38,6 +38,7 @@ impl Brain {
         }
         vm.phase = phase;
         vm.since = now;
+        vm.paused = None;
         if let Some(host) = vm.phase.may_run_on().filter(|_| Self::is_starting(vm)) {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
         }
@@ -74,6 +75,7 @@ impl Brain {
 
     /// A VM's process was seen to exist on its host.
     pub(super) fn vm_seen(&mut self, host: &HostName, name: &VmName, state: VmRunState) {
+        self.note_paused(name, state);
         let Some(vm) = self.vms.get(name) else { return };
         match vm.phase {
             Phase::Starting { .. } if state == VmRunState::Running => self.vm_started(name, host),
@@ -268,6 +270,17 @@ impl Brain {
         self.want_plan(format!("{name} has stopped"));
     }
 
+    /// Notes whether a VM's guest executes. One that is still being started does not yet, which is as it should be.
+    fn note_paused(&mut self, name: &VmName, state: VmRunState) {
+        let now = self.now;
+        let Some(vm) = self.vms.get_mut(name) else { return };
+        let paused = state == VmRunState::Paused && matches!(vm.phase, Phase::Running { .. });
+        if paused != vm.paused.is_some() {
+            vm.paused = paused.then_some(now);
+            self.journal.vms.insert(name.clone());
+        }
+    }
+
     /// A VM's guest stopped executing, or goes on.
     pub(super) fn vm_changed(&mut self, host: &HostName, report: &RunningVm) {
         let Some(vm) = self.vms.get_mut(&report.vm) else { return };
@@ -288,6 +301,7 @@ impl Brain {
             }
         };
         self.journal.vms.insert(report.vm.clone());
+        self.note_paused(&report.vm, report.state);
         self.tell(severity, text, |event| (event.host, event.vm) = (Some(host.clone()), Some(report.vm.clone())));
     }
 

@@ -36,6 +36,18 @@ impl VolumeState {
     pub(super) fn new(record: VolumeRecord) -> Self {
         Self { record, wanted: None, op: None, busy: None, failures: 0 }
     }
+
+    /// The host that it shall be mapped to; none: it stays where it is.
+    #[must_use]
+    pub const fn wanted(&self) -> Option<&HostName> {
+        self.wanted.as_ref()
+    }
+
+    /// Whether its array is at it.
+    #[must_use]
+    pub const fn is_under_way(&self) -> bool {
+        self.op.is_some()
+    }
 }
 
 impl Brain {
@@ -101,9 +113,11 @@ impl Brain {
 
     /// Notes a new intent for a volume.
     fn set_place(&mut self, name: &VolumeName, place: VolumePlace) {
+        let now = self.now;
         if let Some(volume) = self.volumes.get_mut(name) {
             volume.record.generation = volume.record.generation.next();
             volume.record.place = place;
+            volume.record.since = now;
             self.journal.volumes.insert(name.clone());
         }
     }
@@ -164,8 +178,10 @@ impl Brain {
 
     /// A volume has come to be so.
     fn volume_is(&mut self, name: &VolumeName, place: VolumePlace, what: What, host: &HostName) {
+        let now = self.now;
         if let Some(volume) = self.volumes.get_mut(name) {
             volume.record.place = place;
+            volume.record.since = now;
             volume.record.problem = None;
             volume.failures = 0;
             self.journal.volumes.insert(name.clone());

@@ -12,6 +12,7 @@ const MAX_WARNINGS: usize = 20;
 pub fn warnings(declaration: &Declaration) -> Vec<String> {
     let mut warnings = Vec::new();
     hosts_without_fence(declaration, &mut warnings);
+    arrays_without_backend(declaration, &mut warnings);
     arrays_that_miss_hosts(declaration, &mut warnings);
     rules_over_unknown_labels(declaration, &mut warnings);
     for vm in &declaration.vms {
@@ -45,6 +46,15 @@ fn hosts_without_fence(declaration: &Declaration, warnings: &mut Vec<String>) {
         bare.len(),
         some(&bare)
     ));
+}
+
+fn arrays_without_backend(declaration: &Declaration, warnings: &mut Vec<String>) {
+    for array in declaration.arrays.iter().filter(|array| array.backend.is_none()) {
+        warnings.push(format!(
+            "array `{}` has no backend: it can be planned with, but no VM on it can be started. Add `backend`.",
+            array.name
+        ));
+    }
 }
 
 fn arrays_that_miss_hosts(declaration: &Declaration, warnings: &mut Vec<String>) {

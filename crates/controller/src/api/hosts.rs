@@ -1,0 +1,141 @@
+//! Hosts, as operators see them.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use lifeboat_brain::fleet::{Brain, HostState, records::HostCondition as Brainwise};
+use lifeboat_client::api::{AgentLink, FenceRow, HostCondition, HostRow};
+use lifeboat_model::{
+    HostName, Time,
+    fleet::Resources,
+    spec::{FenceSpec, HostSpec},
+};
+
+use super::{Answer, State};
+
+/// All hosts.
+pub(super) async fn list(state: State) -> Answer<Vec<HostRow>> {
+    Ok(Json(state.view(rows).await?))
+}
+
+/// All hosts, by name.
+pub(super) fn rows(brain: &Brain, now: Time) -> Vec<HostRow> {
+    let mut used = used(brain);
+    let both = brain.hosts().iter().filter_map(|(name, host)| Some((name, host, brain.declared().hosts.get(name)?)));
+    both.map(|(name, host, spec)| {
+        let (vms, used) = used.remove(name).unwrap_or_default();
+        let condition = condition(brain, name, host);
+        HostRow {
+            name: name.clone(),
+            condition,
+            verdict: verdict(brain, host, condition),
+            since_us: since(host, condition).min(now),
+            note: note(brain, host, spec, condition, now),
+            agent: agent(brain, host, now),
+            vms,
+            used,
+            capacity: spec.capacity.clone(),
+            fences: spec.fences.iter().map(fence).collect(),
+            // A welcome makes an agent this leader's; what an absent one has obeyed is not known.
+            epoch: host.link.is_some().then(|| brain.epoch()),
+        }
+    })
+    .collect()
+}
+
+/// How many VMs each host has, and what they take.
+fn used(brain: &Brain) -> BTreeMap<&HostName, (u64, Resources)> {
+    let mut used: BTreeMap<&HostName, (u64, Resources)> = BTreeMap::new();
+    for (name, vm) in brain.vms() {
+        let (Some(host), Some(spec)) = (vm.phase.occupies(), brain.declared().vms.get(name)) else { continue };
+        let (vms, taken) = used.entry(host).or_default();
+        *vms += 1;
+        for (resource, amount) in &spec.demand {
+            let sum = taken.entry(resource.clone()).or_default();
+            *sum = sum.saturating_add(*amount);
+        }
+    }
+    used
+}
+
+/// How a host is.
+pub(super) fn condition(brain: &Brain, name: &HostName, host: &HostState) -> HostCondition {
+    match host.record.condition {
+        Brainwise::New => HostCondition::New,
+        Brainwise::Up if brain.is_suspect(name) => HostCondition::Suspect,
+        Brainwise::Up if brain.in_maintenance(name) => HostCondition::Maintenance,
+        Brainwise::Up => HostCondition::Up,
+        Brainwise::Failed { .. } => HostCondition::Failed,
+        Brainwise::Fenced { .. } => HostCondition::Off,
+    }
+}
+
+fn verdict(brain: &Brain, host: &HostState, condition: HostCondition) -> Option<String> {
+    match &host.record.condition {
+        Brainwise::New => None,
+        Brainwise::Up if condition == HostCondition::Suspect => Some("suspect".to_owned()),
+        Brainwise::Up => Some("alive".to_owned()),
+        Brainwise::Failed { recovery, .. } | Brainwise::Fenced { recovery, .. } => {
+            brain.recoveries().get(recovery).map(|recovery| recovery.verdict.clone())
+        }
+    }
+}
+
+/// Since when a host is so.
+pub(super) fn since(host: &HostState, condition: HostCondition) -> Time {
+    match host.record.condition {
+        Brainwise::Failed { since, .. } | Brainwise::Fenced { since, .. } => since,
+        Brainwise::Up if condition == HostCondition::Suspect => host.heard,
+        Brainwise::New | Brainwise::Up => host.record.since,
+    }
+}
+
+/// What more there is to say of a host's condition.
+pub(super) fn note(
+    brain: &Brain,
+    host: &HostState,
+    spec: &HostSpec,
+    condition: HostCondition,
+    now: Time,
+) -> Option<String> {
+    match &host.record.condition {
+        Brainwise::New => Some("its agent has never joined".to_owned()),
+        Brainwise::Up if condition == HostCondition::Suspect => {
+            Some(format!("nothing heard from it for {}", now.since(host.heard)))
+        }
+        Brainwise::Up => spec.maintenance.clone(),
+        Brainwise::Failed { recovery, since } => {
+            let silence = brain.recoveries().get(recovery).map(|recovery| since.since(recovery.last_heard))?;
+            Some(format!("nothing was heard from it for {silence}, and it did not answer"))
+        }
+        Brainwise::Fenced { proof, .. } => Some(proof.to_string()),
+    }
+}
+
+fn agent(brain: &Brain, host: &HostState, now: Time) -> Option<AgentLink> {
+    if host.record.condition == Brainwise::New {
+        return None;
+    }
+    let heard_before = match &host.record.condition {
+        Brainwise::Failed { recovery, .. } | Brainwise::Fenced { recovery, .. } => {
+            brain.recoveries().get(recovery).map(|recovery| recovery.last_heard)
+        }
+        Brainwise::New | Brainwise::Up => None,
+    };
+    // While it has time to come back to a new controller, its being heard is put ahead of now.
+    let heard = if host.heard > now { brain.started() } else { host.heard };
+    Some(AgentLink {
+        connected: host.link.is_some(),
+        since_us: host.link_since,
+        heard_us: heard_before.map_or(heard, |before| before.max(heard)),
+        version: host.record.version.clone().unwrap_or_default(),
+    })
+}
+
+fn fence(spec: &FenceSpec) -> FenceRow {
+    let kind = match spec {
+        FenceSpec::Redfish(_) => "redfish".to_owned(),
+        FenceSpec::Agent(fence) => fence.agent.clone(),
+    };
+    FenceRow { name: spec.name().clone(), kind, checked: None }
+}

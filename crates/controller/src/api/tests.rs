@@ -1,0 +1,6 @@
+//! What operators are shown, and what they are told when something is refused.
+
+mod bench;
+mod follow;
+mod routes;
+mod views;

@@ -1,0 +1,152 @@
+//! What should be looked at, the worst first, each with its mend.
+//!
+//! A failed host whose fence is waited for is not among these: its recovery says so, with what to do.
+
+use lifeboat_brain::fleet::{
+    Brain,
+    records::{HostCondition, Phase, VmRecord, Wanted},
+};
+use lifeboat_client::api::{VmPhase, VolumeState, Warning};
+use lifeboat_model::{HostName, Time, VmName, reason::Reason};
+
+use super::{progress, volumes};
+
+/// The most that are told at once.
+const MAX: usize = 20;
+/// Hosts that one warning names.
+const NAMED: usize = 3;
+
+/// All warnings, the worst first.
+pub(super) fn all(brain: &Brain, now: Time) -> Vec<Warning> {
+    let mut ranked = Vec::new();
+    for (name, vm) in brain.vms() {
+        ranked.extend(of_vm(brain, name, vm));
+    }
+    ranked.extend(of_volumes(brain, now).map(|warning| (4, warning)));
+    ranked.extend(of_agents(brain, now).map(|warning| (5, warning)));
+    ranked.extend(without_fence(brain).map(|warning| (6, warning)));
+    ranked.extend(never_joined(brain).map(|warning| (7, warning)));
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().take(MAX).map(|(_, warning)| warning).collect()
+}
+
+fn warning(text: String, mend: String) -> Warning {
+    Warning { text, mend: Some(mend), since_us: None, host: None, vm: None }
+}
+
+/// A VM that should run and does not, or not well.
+fn of_vm(brain: &Brain, name: &VmName, vm: &VmRecord) -> Option<(u8, Warning)> {
+    if !vm.enabled || vm.wanted != Wanted::Running {
+        return None;
+    }
+    let class = &brain.declared().vms.get(name)?.class;
+    let (rank, text, mend) = if let Some(why) = &vm.given_up {
+        let mend = format!("mend the cause, then lifeboat vm start {name}");
+        (0, format!("{name} ({class}) was given up: {why}"), mend)
+    } else if let (VmPhase::Unplaced, Some(reason)) = (progress::of(brain, name, vm).phase, brain.unplaced().get(name))
+    {
+        (1, format!("{name} ({class}) has no place: {reason}"), room(name, reason))
+    } else if let (Some(_), Some(host)) = (vm.paused, vm.phase.may_run_on()) {
+        let text = format!("{name} ({class}) is paused on {host}, most often by an I/O error of a volume");
+        (2, text, format!("see to its storage, then lifeboat vm restart {name}"))
+    } else {
+        let (Phase::Stopping { host }, Some(problem)) = (&vm.phase, &vm.problem) else { return None };
+        (3, format!("{name} ({class}) does not stop: {problem}"), format!("look at {host}; Lifeboat goes on trying"))
+    };
+    let since_us = Some(vm.paused.unwrap_or(vm.since));
+    Some((rank, Warning { since_us, vm: Some(name.clone()), ..warning(text, mend) }))
+}
+
+/// What would give a VM a place.
+fn room(name: &VmName, reason: &Reason) -> String {
+    match reason {
+        Reason::NoCapacity { resource, short_by, nearest } => {
+            format!("free {short_by} {resource} on {nearest}, or bring up another host")
+        }
+        Reason::NoEligibleHost { requires: Some(label) } => {
+            format!("bring up a host with the {label} that it wants, or change what {name} requires")
+        }
+        Reason::NoEligibleHost { requires: None } => "bring up a host: lifeboat get hosts".to_owned(),
+        Reason::Rule { nearest, .. } => {
+            format!("make room on a host that its rules allow, or loosen the rule that keeps it off {nearest}")
+        }
+        Reason::GroupIncomplete { missing, .. } | Reason::StageBlocked { missing, .. } => {
+            format!("find a place for {missing}: lifeboat get vms {missing}")
+        }
+        Reason::VolumeLimit { nearest, .. } => format!("raise max_volumes of {nearest}, or bring up another host"),
+        Reason::Numa { nearest, .. } => format!("make room on the NUMA nodes of {nearest}, or bring up another host"),
+        Reason::ArrayUnavailable { array } => format!("raise max_ops of array {array}"),
+    }
+}
+
+/// Volumes that an array does not give or take.
+fn of_volumes(brain: &Brain, now: Time) -> impl Iterator<Item = Warning> {
+    brain.volumes().iter().filter_map(move |(name, volume)| {
+        let problem = volume.record.problem.as_ref().filter(|_| volumes::state_of(volume) == VolumeState::Failing)?;
+        let array = brain.declared().volumes.get(name).map(|spec| &spec.array)?;
+        let text = format!("volume {name}: {problem}");
+        let mend = format!("look at array {array}; Lifeboat goes on trying");
+        let (since_us, vm) = (Some(volume.record.since.min(now)), brain.declared().owner(name).cloned());
+        Some(Warning { since_us, vm, ..warning(text, mend) })
+    })
+}
+
+/// Hosts that are up and whose agent has no link.
+fn of_agents(brain: &Brain, now: Time) -> impl Iterator<Item = Warning> {
+    brain.hosts().iter().filter_map(move |(name, host)| {
+        if host.record.condition != HostCondition::Up || host.link.is_some() {
+            return None;
+        }
+        let back = if host.heard > now { " since this controller started" } else { "" };
+        let text = format!(
+            "the agent of {name} is not connected{back}: it gets no orders, and counts as failed if it stays so"
+        );
+        let mend = format!("see whether lifeboat-agent runs on {name}");
+        Some(Warning { since_us: Some(host.link_since), host: Some(name.clone()), ..warning(text, mend) })
+    })
+}
+
+/// `h1, h2, h3 and 2 more`, and whether it is one.
+fn some(hosts: &[&HostName]) -> String {
+    let named: Vec<&str> = hosts.iter().take(NAMED).map(|host| host.as_str()).collect();
+    match hosts.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+fn one(hosts: &[&HostName]) -> Option<HostName> {
+    match hosts {
+        [host] => Some((*host).clone()),
+        _ => None,
+    }
+}
+
+/// Hosts that cannot be fenced by power.
+fn without_fence(brain: &Brain) -> Option<Warning> {
+    let bare: Vec<&HostName> =
+        brain.declared().hosts.values().filter(|spec| spec.fences.is_empty()).map(|spec| &spec.name).collect();
+    let text = match bare.as_slice() {
+        [] => return None,
+        [host] => format!("{host} has no fence device: when it fails, its VMs wait for an operator's word"),
+        hosts => format!(
+            "{} hosts have no fence device ({}): when one fails, its VMs wait for an operator's word",
+            hosts.len(),
+            some(hosts)
+        ),
+    };
+    let mend = "add [[host.fence]] to the fleet's file and apply it".to_owned();
+    Some(Warning { host: one(&bare), ..warning(text, mend) })
+}
+
+/// Hosts that are declared and were never heard.
+fn never_joined(brain: &Brain) -> Option<Warning> {
+    let new = brain.hosts().iter().filter(|(_, host)| host.record.condition == HostCondition::New);
+    let new: Vec<&HostName> = new.map(|(name, _)| name).collect();
+    let first = new.first()?;
+    let text = match new.as_slice() {
+        [host] => format!("{host} is declared and its agent has never joined"),
+        hosts => format!("{} hosts are declared and their agents have never joined ({})", hosts.len(), some(hosts)),
+    };
+    Some(Warning { host: one(&new), ..warning(text, format!("lifeboat token create --host {first}")) })
+}
