@@ -55,7 +55,7 @@ pub fn fleet(hosts: usize, vms: usize) -> String {
     for h in 1..=hosts {
         writeln!(
             text,
-            "[[host]]\nname = \"h{h}\"\ncapacity = {{ memory_mib = 4096 }}\n[[host.fence]]\nname = \"bmc-h{h}\"\n\
+            "[[host]]\nname = \"h{h}\"\ncapacity = {{ cpu_milli = 64000, memory_mib = 4096 }}\n[[host.fence]]\nname = \"bmc-h{h}\"\n\
              kind = \"agent\"\nagent = \"fence_ipmilan\""
         )
         .expect("text");
@@ -65,7 +65,7 @@ pub fn fleet(hosts: usize, vms: usize) -> String {
         writeln!(
             text,
             "[[volume]]\nname = \"v{v}-d0\"\narray = \"a1\"\n[[vm]]\nname = \"v{v}\"\nhost = \"h{h}\"\nclass = \"{class}\"\n\
-             demand = {{ memory_mib = 1024 }}\nvolumes = [\"v{v}-d0\"]\nstart_s = 5\n\
+             demand = {{ cpu_milli = 1000, memory_mib = 1024 }}\nvolumes = [\"v{v}-d0\"]\nstart_s = 5\n\
              check = {{ kind = \"tcp\", address = \"192.0.2.1:7\" }}"
         )
         .expect("text");
@@ -144,16 +144,7 @@ impl Bench {
     }
 
     fn carry_out(&mut self, effect: Effect) -> Option<Input> {
-        let kind = match &effect {
-            Effect::Fence { .. } => Held::Fence,
-            Effect::Volume { .. } => Held::Volume,
-            Effect::Check { .. } => Held::Check,
-            Effect::Say { message: ToAgent::Command(command), .. } => match command.order {
-                Order::Configure { .. } => Held::Configure,
-                _ => Held::Start,
-            },
-            _ => return None,
-        };
+        let kind = kind(&effect)?;
         if self.held.contains(&kind) {
             self.waiting.push(effect);
             return None;
@@ -161,13 +152,14 @@ impl Bench {
         done(effect)
     }
 
-    /// Lets go of what was held back, and holds nothing back any more.
-    pub fn release(&mut self) {
-        self.held.clear();
-        for effect in std::mem::take(&mut self.waiting) {
-            if let Some(input) = done(effect) {
-                self.give(input);
-            }
+    /// Lets what was held back of a kind end well, and holds it back no more.
+    pub fn release(&mut self, of: Held) {
+        self.held.remove(&of);
+        let (go, stay) = std::mem::take(&mut self.waiting).into_iter().partition(|it| kind(it) == Some(of));
+        self.waiting = stay;
+        let go: Vec<Effect> = go;
+        for input in go.into_iter().filter_map(done) {
+            self.give(input);
         }
     }
 
@@ -187,6 +179,20 @@ impl Bench {
             }
             self.give(Input::Tick);
         }
+    }
+}
+
+/// What holds an effect back; none: nothing does.
+fn kind(effect: &Effect) -> Option<Held> {
+    match effect {
+        Effect::Fence { .. } => Some(Held::Fence),
+        Effect::Volume { .. } => Some(Held::Volume),
+        Effect::Check { .. } => Some(Held::Check),
+        Effect::Say { message: ToAgent::Command(command), .. } => match command.order {
+            Order::Configure { .. } => Some(Held::Configure),
+            Order::Start | Order::Stop { .. } => Some(Held::Start),
+        },
+        _ => None,
     }
 }
 

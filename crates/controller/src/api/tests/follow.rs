@@ -8,10 +8,7 @@ use lifeboat_model::trace::{TraceEvent, What};
 use lifeboat_ports::{Transaction, Write};
 use serde::de::DeserializeOwned;
 
-use super::{
-    bench::{declaration, fleet},
-    routes::Controller,
-};
+use super::routes::Controller;
 
 /// The lines of a body as they come.
 struct Lines {
@@ -68,11 +65,8 @@ async fn a_follower_gets_what_was_and_then_what_comes() {
     assert_eq!(after, [new]);
 }
 
-#[tokio::test]
-async fn events_that_are_no_longer_in_memory_come_from_the_store() {
-    let controller = Controller::start().await;
-    // What an earlier controller stored and this one has not read: three pages' worth.
-    let event = |sequence: u64| EventRecord {
+fn event(controller: &Controller, sequence: u64) -> EventRecord {
+    EventRecord {
         sequence,
         time: controller.service.clock.now(),
         severity: Severity::Info,
@@ -80,14 +74,25 @@ async fn events_that_are_no_longer_in_memory_come_from_the_store() {
         host: None,
         vm: None,
         recovery: None,
-    };
+    }
+}
+
+/// Stores events as the engine does.
+async fn store(controller: &Controller, numbers: std::ops::RangeInclusive<u64>) {
     let write = |sequence| Write {
         key: format!("event/{sequence:020}"),
-        value: Some(serde_json::to_vec(&event(sequence)).expect("JSON")),
+        value: Some(serde_json::to_vec(&event(controller, sequence)).expect("JSON")),
     };
-    let writes = (1..=2500).map(write).collect();
-    controller.service.store.commit(&Transaction { conditions: Vec::new(), writes }).await.expect("they are kept");
-    controller.log.tell(event(2501));
+    let transaction = Transaction { conditions: Vec::new(), writes: numbers.map(write).collect() };
+    controller.service.store.commit(&transaction).await.expect("they are kept");
+}
+
+#[tokio::test]
+async fn events_that_are_no_longer_in_memory_come_from_the_store() {
+    let controller = Controller::start().await;
+    // What an earlier controller stored and this one has not read: three pages' worth.
+    store(&controller, 1..=2500).await;
+    controller.log.tell(event(&controller, 2501));
     let all: Vec<EventRow> = Lines::of(&controller, "/v1/events?after=10").await.all().await;
     let numbers: Vec<u64> = all.iter().map(|event| event.sequence).collect();
     assert_eq!(numbers, (11..=2501).collect::<Vec<_>>());
@@ -97,14 +102,13 @@ async fn events_that_are_no_longer_in_memory_come_from_the_store() {
 async fn a_follower_that_was_too_slow_misses_nothing() {
     let controller = Controller::start().await;
     let mut lines = Lines::of(&controller, "/v1/events?follow=true").await;
-    let mut fleet = declaration(&fleet(1, 1));
-    // More than a follower may be behind. Each apply tells one event.
-    for round in 0..4200_u64 {
-        fleet.vms[0].demand.insert("memory_mib".to_owned(), 1000 + round % 2);
-        let order = lifeboat_brain::fleet::OperatorOrder::Apply(Box::new(fleet.clone()));
-        controller.service.handle.order(order).await.expect("it answers").expect("it is taken");
+    // More than a follower may be behind, and more than is kept in memory.
+    let last = 10_000;
+    store(&controller, 1..=last).await;
+    for number in 1..=last {
+        controller.log.tell(event(&controller, number));
     }
-    for number in 1..=4200 {
+    for number in 1..=last {
         assert_eq!(lines.next::<EventRow>().await.map(|event| event.sequence), Some(number));
     }
 }

@@ -115,9 +115,7 @@ fn each_step_of_a_vm_on_its_way_is_shown_as_what_it_is() {
         let view = recoveries::view(&bench.brain, RecoveryId(1), bench.now).expect("the recovery");
         seen.push((view.vms[0].state, view.row.classes[0].doing.clone()));
         assert!(view.row.expected_us.is_some() && view.vms[0].to.is_some(), "{next:?}: {view:?}");
-        let held: Vec<Held> = all.into_iter().filter(|it| *it > next).collect();
-        bench.release();
-        bench.held.extend(held);
+        bench.release(next);
         bench.run(1);
     }
     let to = recoveries::view(&bench.brain, RecoveryId(1), bench.now).expect("the recovery").vms[0].to.clone();
@@ -229,10 +227,7 @@ fn a_fence_that_is_quicker_than_planned_brings_the_end_nearer() {
     let before = failed(&fleet(3, 3), &[Held::Fence]);
     let mut after = failed(&fleet(3, 3), &[Held::Fence, Held::Volume]);
     let planned = status_of(&before).recoveries[0].expected_us.expect("an end");
-    after.held.remove(&Held::Fence);
-    let fence = after.waiting.remove(0);
-    let Effect::Fence { host, attempt, .. } = fence else { panic!("a fence was tried") };
-    after.give(Input::FenceEnded { host, attempt, result: Ok(()) });
+    after.release(Held::Fence);
     let sooner = status_of(&after).recoveries[0].expected_us.expect("an end");
     assert!(planned.since(sooner) >= Seconds::new(5), "{planned:?} {sooner:?}");
 }
