@@ -6,6 +6,7 @@ use std::{
     str::FromStr,
 };
 
+use lifeboat_drivers::hypervisor::qemu::QemuSettings;
 use lifeboat_model::HostName;
 use serde::Deserialize;
 
@@ -33,6 +34,9 @@ pub struct AgentConfig {
     /// File whose text differs after each power cycle.
     #[serde(default = "default_boot_id_file")]
     pub boot_id_file: PathBuf,
+    /// How QEMU is run. Its directories are, unless set, `qemu` in the two above.
+    #[serde(default)]
+    pub qemu: QemuSettings,
 }
 
 fn default_state_dir() -> PathBuf {
@@ -162,7 +166,9 @@ impl AgentConfig {
     /// [`ConfigError`] when it does not say what it must.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed = toml::from_str::<Self>(text);
-        let config = parsed.map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+        let failed = |source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) };
+        let mut config = parsed.map_err(failed)?;
+        config.place_qemu(&toml::from_str(text).map_err(failed)?);
         if config.controllers.is_empty() {
             return Err(ConfigError::NoControllers { path: path.to_owned() });
         }
@@ -172,6 +178,17 @@ impl AgentConfig {
             return Err(ConfigError::RelativePath { path: path.to_owned(), setting, value: value.clone() });
         }
         Ok(config)
+    }
+
+    /// Gives QEMU's directories their place where the text does not set them.
+    fn place_qemu(&mut self, text: &toml::Table) {
+        let is_set = |key| text.get("qemu").is_some_and(|qemu| qemu.get(key).is_some());
+        if !is_set("state_dir") {
+            self.qemu.state_dir = self.state_dir.join("qemu");
+        }
+        if !is_set("run_dir") {
+            self.qemu.run_dir = self.run_dir.join("qemu");
+        }
     }
 }
 
@@ -196,6 +213,14 @@ mod tests {
         assert_eq!(config.controllers[1].to_string(), "[fd00::5]:7400");
         assert_eq!(config.state_dir, Path::new("/var/lib/lifeboat"));
         assert_eq!(config.token_file, None);
+    }
+
+    #[test]
+    fn qemus_directories_are_beside_the_agents_unless_set() {
+        let text = "host = 'h1'\ncontrollers = ['a:1']\nstate_dir = '/s'\nrun_dir = '/r'\n[qemu]\nrun_dir = '/q'";
+        let qemu = parse(text).expect("a configuration").qemu;
+        assert_eq!((qemu.state_dir.as_path(), qemu.run_dir.as_path()), (Path::new("/s/qemu"), Path::new("/q")));
+        assert!(complaint(&format!("{text}\nbinry = 'x'")).contains("binry"));
     }
 
     #[test]

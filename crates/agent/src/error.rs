@@ -86,8 +86,11 @@ pub enum AgentError {
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
     /// The hypervisor does not work.
-    #[error("cannot find out which VMs run on this host")]
+    #[error("this host cannot run VMs")]
     Hypervisor(#[source] HypervisorError),
+    /// The hypervisor does not say what runs.
+    #[error("cannot find out which VMs run on this host")]
+    List(#[source] HypervisorError),
     /// The runtime cannot be set up.
     #[error("cannot start the agent's runtime")]
     Runtime(#[source] io::Error),

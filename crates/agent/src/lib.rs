@@ -2,7 +2,7 @@
 //!
 //! # Theory of operation
 //!
-//! [`run`] takes the host's directories for itself, joins its pod if it has not yet, reads what was obeyed, asks the
+//! [`serve`] takes the host's directories for itself, joins its pod if it has not yet, reads what was obeyed, asks the
 //! hypervisor what runs, and then feeds [`HostBrain`] until it is to end:
 //!
 //! ```text
@@ -31,12 +31,16 @@ mod operations;
 mod records;
 mod report;
 
-use std::{fs, future::Future, num::NonZeroUsize, sync::Arc};
+use std::{fs, future::Future, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use lifeboat_brain::host::{HostBrain, HostInput, HostSettings};
+use lifeboat_drivers::hypervisor::qemu::Qemu;
 use lifeboat_model::BootId;
 use lifeboat_ports::Hypervisor;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
 use tracing::{info, warn};
 
 pub use config::{AgentConfig, ConfigError, ControllerAddress, NotAnAddress};
@@ -46,7 +50,44 @@ pub use records::{RECORDS_FILE, RecordsError};
 
 use crate::{body::Body, lock::DirLock, records::RecordFile};
 
-/// Runs the agent over a hypervisor until `shutdown` is ready. VMs keep running.
+/// Threads for writing files and the like, at most.
+const BLOCKING_THREADS: usize = 64;
+/// How long such threads may take to end with the agent.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
+/// Runs the agent as this process, over QEMU, until SIGTERM or SIGINT. VMs keep running.
+///
+/// # Errors
+/// [`AgentError`] when something must be mended by a person first.
+pub fn serve(config: &AgentConfig) -> Result<(), AgentError> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build().map_err(AgentError::Runtime)?;
+    let ended = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(AgentError::Runtime)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Runtime)?;
+        let signalled = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        run(config, signalled).await
+    });
+    runtime.shutdown_timeout(LAST_THREADS);
+    ended
+}
+
+/// Runs the agent over QEMU until `shutdown` is ready. VMs keep running.
+///
+/// # Errors
+/// [`AgentError`] when something must be mended by a person first.
+pub async fn run(config: &AgentConfig, shutdown: impl Future<Output = ()>) -> Result<(), AgentError> {
+    let locks = take_dirs(config)?;
+    let hypervisor = Qemu::open(config.qemu.clone()).await.map_err(AgentError::Hypervisor)?;
+    run_locked(config, locks, Arc::new(hypervisor), shutdown).await
+}
+
+/// Runs the agent over any hypervisor until `shutdown` is ready. VMs keep running.
 ///
 /// # Errors
 /// [`AgentError`] when something must be mended by a person first.
@@ -55,10 +96,23 @@ pub async fn run_over(
     hypervisor: Arc<dyn Hypervisor>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
+    run_locked(config, take_dirs(config)?, hypervisor, shutdown).await
+}
+
+fn take_dirs(config: &AgentConfig) -> Result<Vec<DirLock>, LockError> {
+    let mut dirs = vec![&config.state_dir, &config.run_dir];
+    dirs.dedup();
+    dirs.into_iter().map(|dir| DirLock::take(dir)).collect()
+}
+
+async fn run_locked(
+    config: &AgentConfig,
+    _locks: Vec<DirLock>,
+    hypervisor: Arc<dyn Hypervisor>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), AgentError> {
     let mut shutdown = std::pin::pin!(shutdown);
     let controllers = NonZeroUsize::new(config.controllers.len()).ok_or(AgentError::NoController)?;
-    let _state = DirLock::take(&config.state_dir)?;
-    let _run = if config.run_dir == config.state_dir { None } else { Some(DirLock::take(&config.run_dir)?) };
     let boot = boot_id(config)?;
     let (file, records) = RecordFile::open(&config.state_dir)?;
     let Some(credentials) = join::credentials(config, shutdown.as_mut()).await? else { return Ok(()) };
@@ -80,10 +134,10 @@ pub async fn run_over(
 async fn first_list(hypervisor: &dyn Hypervisor) -> Result<Vec<lifeboat_model::running::RunningVm>, AgentError> {
     loop {
         match timeout(operations::LIST_LIMIT, hypervisor.list()).await {
-            Ok(list) => return list.map_err(AgentError::Hypervisor),
+            Ok(list) => return list.map_err(AgentError::List),
             Err(_) => warn!("the hypervisor does not say which VMs run here, asking again"),
         }
-        sleep(std::time::Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
     }
 }
 

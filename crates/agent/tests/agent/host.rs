@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use lifeboat_agent::{AgentConfig, AgentError, ControllerAddress, run_over};
+use lifeboat_drivers::hypervisor::qemu::QemuSettings;
 use lifeboat_model::{
     Generation, HostName, VmName,
     running::{RunningVm, VmRunState},
@@ -135,6 +136,7 @@ impl Host {
             run_dir: dir.path().join("run"),
             token_file: None,
             boot_id_file,
+            qemu: QemuSettings::default(),
         };
         Self { machine: Arc::new(Machine::new()), config, dir }
     }
