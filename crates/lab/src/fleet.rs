@@ -210,9 +210,9 @@ mod tests {
     use super::*;
     use crate::{
         guest::Accelerator,
-        lab::Settings,
         layout::{Layout, host_names, vm_names},
         process::EntryPoint,
+        settings::Settings,
     };
 
     fn lab(hosts: usize, vms: usize) -> Lab {

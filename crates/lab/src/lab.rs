@@ -1,16 +1,13 @@
 use std::{
     fs,
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use lifeboat_model::{HostName, Seconds, VmName, spec::FenceSpec};
-use serde::{Deserialize, Serialize};
+use lifeboat_model::{HostName, VmName, spec::FenceSpec};
 
 use crate::{
     LabError, bmc, fleet,
-    guest::{Accelerator, GuestImage},
     host::{
         Power,
         cgroup::{kill_vm_process, vm_of},
@@ -18,71 +15,9 @@ use crate::{
     },
     layout::{self, Layout},
     network,
-    process::{Enter, EntryPoint, last_lines, wait_for},
     sequence::{self, Sequences},
+    settings::Settings,
 };
-
-/// What a lab shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabOptions {
-    /// Its name: 1 to 16 lower-case letters, digits or `-`. Labs of different names stand side by side.
-    pub name: String,
-    /// Directory for its files, made anew; none: `/var/lib/lifeboat-lab/NAME`. At most 60 characters, for sockets' sake.
-    pub dir: Option<PathBuf>,
-    /// Where built guest images are kept between labs.
-    pub cache: PathBuf,
-    /// Hosts, 1 to [`MAX_HOSTS`](crate::MAX_HOSTS).
-    pub hosts: usize,
-    /// VMs, at most [`MAX_VMS`](crate::MAX_VMS).
-    pub vms: usize,
-    /// Volumes of each VM, at most 8.
-    pub volumes_per_vm: usize,
-    /// The `lifeboat` binary: controller, agents and the lab's own processes are run from it.
-    pub binary: PathBuf,
-    /// Whether a controller and agents are started and the fleet applied. Without, the lab is hosts, storage and BMCs alone.
-    pub control_plane: bool,
-    /// Time between heartbeats.
-    pub heartbeat_s: Seconds,
-    /// Time without a heartbeat until a host is lost.
-    pub lost_after_s: Seconds,
-    /// How long [`Lab::up`] waits for all VMs to answer; none: it does not wait.
-    pub wait_vms: Option<Duration>,
-}
-
-impl Default for LabOptions {
-    fn default() -> Self {
-        Self {
-            name: "lab".to_owned(),
-            dir: None,
-            cache: PathBuf::from("/var/cache/lifeboat-lab"),
-            hosts: 3,
-            vms: 6,
-            volumes_per_vm: 1,
-            binary: PathBuf::from("lifeboat"),
-            control_plane: true,
-            heartbeat_s: Seconds::new(1),
-            lost_after_s: Seconds::new(3),
-            wait_vms: Some(Duration::from_secs(180)),
-        }
-    }
-}
-
-/// What a lab is, as its directory remembers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Settings {
-    pub(crate) name: String,
-    pub(crate) hosts: Vec<HostName>,
-    pub(crate) vms: Vec<VmName>,
-    pub(crate) volumes_per_vm: usize,
-    pub(crate) entry: EntryPoint,
-    pub(crate) control_plane: bool,
-    pub(crate) heartbeat_s: Seconds,
-    pub(crate) lost_after_s: Seconds,
-    /// Known once the image is built.
-    pub(crate) image: Option<GuestImage>,
-    pub(crate) accelerator: Accelerator,
-}
 
 /// A farm on one machine.
 #[derive(Clone, Debug)]
@@ -90,52 +25,6 @@ pub struct Lab {
     pub(crate) layout: Layout,
     pub(crate) settings: Settings,
 }
-
-/// How a host is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HostStatus {
-    /// The host.
-    pub host: HostName,
-    /// Whether it has power.
-    pub power: bool,
-    /// Whether it hangs: frozen by [`Lab::hang`].
-    pub hung: bool,
-    /// Whether its cable is cut.
-    pub cut: bool,
-    /// Whether its BMC answers.
-    pub bmc: bool,
-    /// The VMs whose processes live on it.
-    pub vms: Vec<VmName>,
-}
-
-/// How a VM is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VmStatus {
-    /// The VM.
-    pub vm: VmName,
-    /// The hosts on which a process of it lives: more than one is what must never be.
-    pub hosts: Vec<HostName>,
-    /// What its guest says; none: it does not answer.
-    pub answer: Option<Sequences>,
-}
-
-/// How a lab is, as seen from outside of what it tests.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LabStatus {
-    /// Its name.
-    pub name: String,
-    /// Its directory.
-    pub dir: PathBuf,
-    /// Whether its controller lives.
-    pub controller: bool,
-    /// Its hosts.
-    pub hosts: Vec<HostStatus>,
-    /// Its VMs.
-    pub vms: Vec<VmStatus>,
-}
-
-/// How long a VM may take to answer when it is only asked how it is.
-const LOOK: Duration = Duration::from_millis(500);
 
 impl Lab {
     /// The lab of this name.
@@ -352,55 +241,6 @@ impl Lab {
         Ok(hosts)
     }
 
-    /// Kills the controller (`SIGKILL`). Nothing when there is none.
-    ///
-    /// # Errors
-    /// [`LabError`] when it does not die.
-    pub fn kill_controller(&self) -> Result<(), LabError> {
-        self.layout.cgroup_of("controller")?.kill()
-    }
-
-    /// Starts the controller and returns when it takes connections. Nothing when it runs.
-    ///
-    /// # Errors
-    /// [`LabError`] when it cannot be started or does not listen.
-    pub fn start_controller(&self) -> Result<(), LabError> {
-        let cgroup = self.layout.cgroup_of("controller")?;
-        cgroup.create()?;
-        let log = self.layout.log("controller");
-        if !cgroup.is_populated()? {
-            let config = self.layout.dir.join("controller.toml");
-            let binary = self.settings.entry.binary.to_string_lossy().into_owned();
-            let enter = Enter {
-                cgroup: cgroup.path().to_owned(),
-                netns: Layout::netns_file(&self.layout.fabric_netns()),
-                hostname: None,
-                log: log.clone(),
-                wait: false,
-                command: vec![
-                    binary,
-                    "controller".to_owned(),
-                    "--config".to_owned(),
-                    config.to_string_lossy().into_owned(),
-                ],
-            };
-            enter.start(&self.settings.entry)?;
-        }
-        let socket = self.socket();
-        let hint = format!("its log is {}", log.display());
-        let limit = Duration::from_secs(30);
-        wait_for("the controller listening on its socket", &hint, limit, || {
-            if UnixStream::connect(&socket).is_ok() {
-                return Some(Ok(()));
-            }
-            let ended = || LabError::Program {
-                operation: "start the controller".to_owned(),
-                detail: format!("it ended: {}", last_lines(&log)),
-            };
-            (!cgroup.is_populated().unwrap_or(true)).then(|| Err(ended()))
-        })?
-    }
-
     /// What a VM's guest says of its volumes, asked through the fabric; an error when it does not answer in time.
     ///
     /// # Errors
@@ -425,32 +265,5 @@ impl Lab {
     /// [`LabError`] when the fabric cannot be entered.
     pub fn in_fabric<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, LabError> {
         network::in_fabric(&self.layout, work)
-    }
-
-    /// How everything is, looked at from outside.
-    ///
-    /// # Errors
-    /// [`LabError`] when the machine cannot be looked at.
-    pub fn status(&self) -> Result<LabStatus, LabError> {
-        let mut hosts = Vec::new();
-        for host in self.hosts() {
-            let vms = self.processes(host)?.into_iter().filter_map(|(vm, _)| VmName::new(&vm).ok()).collect();
-            hosts.push(HostStatus {
-                host: host.clone(),
-                power: self.has_power(host)?,
-                hung: self.layout.host_cgroup(host)?.is_frozen(),
-                cut: cut_file(&self.layout, host).exists(),
-                bmc: !bmc::deaf_file(&self.layout, host).exists(),
-                vms,
-            });
-        }
-        let addresses: Vec<_> = (0..self.vms().len()).map(layout::vm_address).collect();
-        let answers = network::in_fabric(&self.layout, || sequence::ask_all(&addresses, LOOK))?;
-        let on =
-            |vm: &VmName| hosts.iter().filter(|host| host.vms.contains(vm)).map(|host| host.host.clone()).collect();
-        let vms = self.vms().iter().zip(answers);
-        let vms = vms.map(|(vm, answer)| VmStatus { vm: vm.clone(), hosts: on(vm), answer: answer.ok() }).collect();
-        let controller = self.layout.cgroup_of("controller")?.is_populated()?;
-        Ok(LabStatus { name: self.layout.name.clone(), dir: self.layout.dir.clone(), controller, hosts, vms })
     }
 }

@@ -26,6 +26,7 @@
 //! | [`trace`] | one trace of the world's and the controller's words |
 
 mod bmc;
+mod controller;
 mod down;
 mod entry;
 mod error;
@@ -38,6 +39,8 @@ pub mod monitor;
 mod network;
 mod process;
 mod sequence;
+mod settings;
+mod status;
 mod storage;
 pub mod trace;
 mod up;
@@ -45,7 +48,9 @@ mod watch;
 
 pub use entry::internal;
 pub use error::LabError;
-pub use lab::{HostStatus, Lab, LabOptions, LabStatus, VmStatus};
+pub use lab::Lab;
 pub use layout::{MAX_HOSTS, MAX_VMS};
 pub use sequence::{Sequences, VolumeHealth};
+pub use settings::LabOptions;
+pub use status::{HostStatus, LabStatus, VmStatus};
 pub use up::Progress;

@@ -9,19 +9,18 @@ use std::{
     net::{SocketAddr, TcpStream},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
-use lifeboat_model::{HostName, VmName};
+use lifeboat_model::VmName;
 
 use crate::{
     Lab, LabError, LabOptions, bmc, fleet,
     guest::{Accelerator, GuestImage},
-    lab::Settings,
     layout::{self, Layout, MAX_HOSTS, MAX_VMS},
     network,
-    process::{EntryPoint, last_lines, missing, run_command, wait_for},
+    process::{EntryPoint, last_lines, missing, wait_for},
+    settings::Settings,
     storage, watch,
 };
 
@@ -179,22 +178,6 @@ impl Lab {
             detail: error.to_string(),
         })?;
         put(&self.fleet_file(), &text)
-    }
-
-    /// Asks the controller for a one-time token and puts it where the host's agent finds it.
-    fn give_token(&self, host: &HostName) -> Result<(), LabError> {
-        let token = self.cli(&["token", "create", "--host", host.as_str()])?;
-        storage::write_secret(&self.layout.host_dir(host).join("token"), &format!("{}\n", token.trim()))
-    }
-
-    /// Runs `lifeboat` against the lab's controller and gives what it prints.
-    ///
-    /// # Errors
-    /// [`LabError::Program`] with its last words when it fails.
-    pub fn cli(&self, args: &[&str]) -> Result<String, LabError> {
-        let mut command = Command::new(&self.settings.entry.binary);
-        command.arg("--socket").arg(self.socket()).args(args);
-        run_command(&format!("run lifeboat {}", args.join(" ")), &mut command)
     }
 
     fn wait_vms(&self, limit: Duration, progress: &impl Fn(Progress)) -> Result<(), LabError> {
