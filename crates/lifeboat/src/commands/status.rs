@@ -32,9 +32,7 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: &Arguments) -> Outcome {
     let client = context.client()?;
     let view = if arguments.watch { watch::status(context, &client).await? } else { client.status().await? };
-    if !(arguments.watch && context.terminal) {
-        context.show(&view, status::screen)?;
-    }
+    context.show(&view, status::screen)?;
     judge(&view)
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lifeboat_client::{
     Client, ClientError,
     api::{RecoveryView, StatusView},
@@ -50,56 +50,36 @@ impl Asking {
     }
 }
 
-/// Lines of text that are drawn over each other.
-struct Screen {
-    screen: MultiProgress,
-    lines: Vec<ProgressBar>,
-}
+/// Text that is drawn over what was drawn before.
+struct Screen(ProgressBar);
 
 impl Screen {
     fn new() -> Self {
-        Self { screen: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()), lines: Vec::new() }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
+        let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(bar.with_style(style))
     }
 
-    fn draw(&mut self, text: &str) {
-        let lines: Vec<&str> = text.lines().collect();
-        while self.lines.len() < lines.len() {
-            let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
-            self.lines.push(self.screen.add(ProgressBar::new_spinner().with_style(style)));
-        }
-        for line in self.lines.drain(lines.len()..) {
-            self.screen.remove(&line);
-        }
-        for (bar, line) in self.lines.iter().zip(lines) {
-            bar.set_message(line.to_owned());
-            bar.tick();
-        }
-    }
-
-    /// Leaves what was drawn last where it is.
-    fn keep(self) {
-        for line in &self.lines {
-            line.abandon();
-        }
+    fn draw(&self, text: &str) {
+        self.0.set_message(text.trim_end().to_owned());
+        self.0.force_draw();
     }
 
     /// Takes it away, for what follows.
-    fn clear(self) -> Outcome {
-        // A terminal that has gone shows nothing anyhow.
-        let _ = self.screen.clear();
-        Ok(())
+    fn clear(self) {
+        self.0.finish_and_clear();
     }
 }
 
 /// Shows a recovery until it has ended; its last view.
 pub async fn recovery(context: &Context, client: &Client, id: u64) -> Outcome<RecoveryView> {
     let mut asking = Asking::new();
-    let mut screen = (context.terminal && !context.json()).then(Screen::new);
+    let screen = (context.terminal && !context.json()).then(Screen::new);
     let mut last: Option<RecoveryView> = None;
     loop {
         let Some(view) = asking.next(client.recovery(id), last.is_some()).await? else { continue };
         let ended = view.row.state.has_ended();
-        match &mut screen {
+        match &screen {
             Some(screen) => screen.draw(&recovery::block(&view.row, view.now_us, &context.look)),
             None if context.json() => {}
             None => {
@@ -110,7 +90,7 @@ pub async fn recovery(context: &Context, client: &Client, id: u64) -> Outcome<Re
         }
         if ended {
             if let Some(screen) = screen {
-                screen.clear()?;
+                screen.clear();
             } else if !context.json() {
                 context.print("\n")?;
             }
@@ -137,13 +117,13 @@ pub async fn running(client: &Client, wait: bool) -> Outcome<Vec<u64>> {
 /// Shows the status until the recoveries that run have ended; the last view. Without any it goes on until it is stopped.
 pub async fn status(context: &Context, client: &Client) -> Outcome<StatusView> {
     let mut asking = Asking::new();
-    let mut screen = (context.terminal && !context.json()).then(Screen::new);
+    let screen = (context.terminal && !context.json()).then(Screen::new);
     let mut said = None;
     let mut recovered = false;
     loop {
         let Some(view) = asking.next(client.status(), said.is_some()).await? else { continue };
         recovered |= !view.recoveries.is_empty();
-        match &mut screen {
+        match &screen {
             Some(screen) => screen.draw(&status::screen(&view, &context.look)),
             None => {
                 let now = (view.overall, view.recoveries.len());
@@ -155,7 +135,7 @@ pub async fn status(context: &Context, client: &Client) -> Outcome<StatusView> {
         said.get_or_insert((view.overall, view.recoveries.len()));
         if recovered && view.recoveries.is_empty() {
             if let Some(screen) = screen {
-                screen.keep();
+                screen.clear();
             }
             return Ok(view);
         }
