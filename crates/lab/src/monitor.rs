@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex,
     thread,
     time::Duration,
@@ -106,14 +106,7 @@ impl Monitor<'_> {
     /// # Errors
     /// [`LabError`] when its file cannot be read.
     pub fn looks(&self) -> Result<Vec<Look>, LabError> {
-        let operation = || format!("read {}", self.file.display());
-        let text = fs::read_to_string(&self.file).map_err(LabError::system(operation()))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let looks: Result<Vec<Look>, _> = whole.lines().map(serde_json::from_str).collect();
-        let mut looks =
-            looks.map_err(|error| LabError::Program { operation: operation(), detail: error.to_string() })?;
-        looks.sort_by(|one, other| one.t.total_cmp(&other.t));
-        Ok(looks)
+        read_file(&self.file)
     }
 
     /// What happened to each VM since a moment (now: [`Time`] of this machine's clock).
@@ -132,6 +125,25 @@ impl Monitor<'_> {
         let name = self.file.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.strip_prefix("monitor-"));
         self.lab.layout.cgroup_of(&format!("monitor.{}", name.unwrap_or_default()))?.remove()
     }
+}
+
+/// What a monitor of a lab has seen so far, in order of time, whoever started it.
+///
+/// # Errors
+/// [`LabError`] when there was no such monitor, or its file cannot be read.
+pub fn read(lab: &Lab, name: &str) -> Result<Vec<Look>, LabError> {
+    Layout::check_name(name)?;
+    read_file(&lab.layout.dir.join(format!("monitor-{name}.ndjson")))
+}
+
+fn read_file(file: &Path) -> Result<Vec<Look>, LabError> {
+    let operation = || format!("read {}", file.display());
+    let text = fs::read_to_string(file).map_err(LabError::system(operation()))?;
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let looks: Result<Vec<Look>, _> = whole.lines().map(serde_json::from_str).collect();
+    let mut looks = looks.map_err(|error| LabError::Program { operation: operation(), detail: error.to_string() })?;
+    looks.sort_by(|one, other| one.t.total_cmp(&other.t));
+    Ok(looks)
 }
 
 /// The hidden entry: looks until it is killed.

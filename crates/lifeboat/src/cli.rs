@@ -88,6 +88,8 @@ pub enum Command {
     Operator(commands::operator::Arguments),
     /// Run the controller of a fleet
     Controller(commands::controller::Arguments),
+    /// Run the agent of a host
+    Agent(commands::agent::Arguments),
     /// Try it all out on a farm of hosts on this machine
     Lab(commands::lab::Arguments),
     /// Write a completion script for a shell

@@ -6,6 +6,7 @@ use crate::{
     failure::{Exit, Failure, Outcome},
 };
 
+pub mod agent;
 pub mod apply;
 pub mod completions;
 pub mod controller;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Outcome {
     match cli.command {
         // The daemons and the lab have runtimes of their own, or none.
         Command::Controller(it) => controller::run(&it),
+        Command::Agent(it) => agent::run(&it),
         Command::Lab(it) => lab::run(&context, it),
         Command::Completions(it) => completions::run(&context, &it),
         Command::Status(it) => wait_for(status::run(&context, &it)),
@@ -50,8 +52,8 @@ pub fn run(cli: Cli) -> Outcome {
     }
 }
 
-/// Runs a command that asks the controller to its end.
-pub fn wait_for(command: impl Future<Output = Outcome>) -> Outcome {
+/// Runs what asks the controller to its end.
+pub fn wait_for<T>(command: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Failed, format!("cannot start: {error}")))?;
     runtime.block_on(command)

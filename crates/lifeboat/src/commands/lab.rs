@@ -16,6 +16,8 @@ use crate::{
     },
 };
 
+mod demo;
+
 const HELP: &str = "\
 Hosts are network namespaces and cgroups, with QEMU guests, BMCs that speak Redfish and IPMI, and storage over NBD; the
 controller and the agents are the real ones. It needs root, and takes nothing from the machine that `lab down` does not
@@ -46,6 +48,8 @@ pub struct Arguments {
 enum What {
     /// Bring a lab up
     Up(Up),
+    /// Show a host dying and its VMs coming back
+    Demo(demo::Arguments),
     /// Show what runs where, looked at from outside
     Status,
     /// Take the lab down: no process, namespace, cgroup or directory is left
@@ -141,6 +145,7 @@ pub fn run(context: &Context, arguments: Arguments) -> Outcome {
     match arguments.what {
         What::Internal { words } => Ok(lifeboat_lab::internal(&words)?),
         What::Up(up) => raise(context, arguments.name.clone(), &up),
+        What::Demo(it) => demo::run(context, &arguments.name, &it),
         What::Down => down(context, &arguments.name),
         What::Status => {
             let lab = open()?;
