@@ -22,18 +22,40 @@ struct Row {
     job: u32,
 }
 
+/// What makes a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Because {
+    Nothing,
+    /// The way of this job alone.
+    Chain(u32),
+    Starts,
+    Maps,
+    Array(usize),
+    FewHosts,
+    /// A rule, by its position among [`Case::rules`].
+    Together(usize),
+}
+
+/// A bound, and what makes it.
+type Bound = (u64, Because);
+
 /// The lower bound of each class and all above it, over the jobs that are placed.
 pub(crate) fn lower_bounds(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
+    explained(case, placed).into_iter().map(|bound| bound.0).collect()
+}
+
+/// The same, with what makes each.
+pub(crate) fn explained(case: &Case<'_>, placed: &[bool]) -> Vec<Bound> {
     let early = earliest_ready(case, placed);
     let needed = needed_by(case, placed);
-    let mut bounds = vec![0; case.classes];
-    let mut above = 0;
+    let mut bounds = Vec::with_capacity(case.classes);
+    let mut above = (0, Because::Nothing);
     for class in 0..case.classes as u32 {
         let jobs: Vec<u32> = (0..case.jobs.len() as u32).filter(|job| needed[*job as usize] <= class).collect();
         if jobs.iter().any(|job| case.jobs[*job as usize].class == class) {
             above = above.max(class_bound(case, &jobs, &early, class, &needed));
         }
-        bounds[class as usize] = above;
+        bounds.push(above);
     }
     bounds
 }
@@ -110,7 +132,7 @@ fn open_hosts<'c>(case: &'c Case<'_>) -> impl Iterator<Item = usize> + 'c {
     (0..case.index.host_count()).filter(|host| !case.gone[*host] && case.index.is_up(*host))
 }
 
-fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed: &[u32]) -> u64 {
+fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed: &[u32]) -> Bound {
     let follow = follows(case, class, needed);
     let zero = jobs.iter().map(|job| case.jobs[*job as usize].release).min().unwrap_or(0);
     let mut rows: Vec<Row> = jobs
@@ -121,17 +143,16 @@ fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed:
             Row { head: early[*at as usize].saturating_sub(job.start), start: job.start, tail, job: *at }
         })
         .collect();
-    let longest = jobs.iter().map(|job| early[*job as usize].saturating_add(follow[*job as usize])).max().unwrap_or(0);
+    let chain =
+        jobs.iter().map(|job| (early[*job as usize].saturating_add(follow[*job as usize]), Because::Chain(*job)));
     let slots: u64 = open_hosts(case).map(|host| u64::from(case.start_lanes[host])).sum();
-    let mut bound = longest;
+    let mut bound = chain.max().unwrap_or((0, Because::Nothing));
     if slots > 0 {
-        bound = bound
-            .max(starts_bound(&mut rows, slots))
-            .max(few_hosts_bound(case, &rows))
-            .max(together_bound(case, &rows));
+        bound = bound.max((starts_bound(&mut rows, slots), Because::Starts));
+        bound = bound.max((few_hosts_bound(case, &rows), Because::FewHosts)).max(together_bound(case, &rows));
     }
     rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.tail), row.job));
-    bound.max(maps_bound(case, &rows, zero)).max(arrays_bound(case, &rows, zero))
+    bound.max((maps_bound(case, &rows, zero), Because::Maps)).max(arrays_bound(case, &rows, zero))
 }
 
 /// Jobs that require labels which only some hosts have.
@@ -157,9 +178,9 @@ fn few_hosts_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
 }
 
 /// Jobs that must share a host.
-fn together_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
+fn together_bound(case: &Case<'_>, rows: &[Row]) -> Bound {
     let lanes = open_hosts(case).map(|host| u64::from(case.start_lanes[host])).max().unwrap_or(1);
-    let mut bound = 0;
+    let mut bound = (0, Because::Nothing);
     for (at, rule) in case.rules.iter().enumerate() {
         let fleet_rule = &case.index.fleet.rules[rule.at as usize];
         let holds = rule.required
@@ -172,7 +193,7 @@ fn together_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
         let tied = |row: &Row| case.jobs[row.job as usize].rules.iter().any(|(rule, _)| *rule as usize == at);
         let mut some: Vec<Row> = rows.iter().copied().filter(tied).collect();
         if !some.is_empty() {
-            bound = bound.max(starts_bound(&mut some, lanes));
+            bound = bound.max((starts_bound(&mut some, lanes), Because::Together(at)));
         }
     }
     bound
@@ -211,15 +232,16 @@ fn maps_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> u64 {
     bound
 }
 
-fn arrays_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> u64 {
+fn arrays_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> Bound {
     let mut counts = vec![0_u64; case.remap.len()];
-    let mut bound = 0;
+    let mut bound = (0, Because::Nothing);
     for row in rows {
         for (array, count) in &case.jobs[row.job as usize].maps {
             let array = *array as usize;
             counts[array] += u64::from(*count);
             let rounds = counts[array].div_ceil(u64::from(case.array_lanes[array]));
-            bound = bound.max(zero.saturating_add(rounds.saturating_mul(case.remap[array])).saturating_add(row.tail));
+            let end = zero.saturating_add(rounds.saturating_mul(case.remap[array])).saturating_add(row.tail);
+            bound = bound.max((end, Because::Array(array)));
         }
     }
     bound

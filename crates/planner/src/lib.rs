@@ -21,6 +21,8 @@ mod case;
 mod dice;
 pub mod drill;
 mod emit;
+pub mod explain;
+pub mod gantt;
 mod index;
 mod make_room;
 mod names;
@@ -131,6 +133,7 @@ pub enum PlanError {
 }
 
 pub use drill::drill;
+pub use explain::explain;
 pub use rolling::rolling;
 
 /// Plans the recovery that a request asks for.

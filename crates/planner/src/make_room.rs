@@ -8,6 +8,9 @@
 
 use std::collections::BTreeSet;
 
+use lifeboat_model::HostName;
+use lifeboat_model::plan::{Action, Plan};
+
 use crate::case::Case;
 use crate::index::NONE;
 use crate::pack::Packer;
@@ -164,10 +167,37 @@ fn leave_for(case: &Case<'_>, packer: &mut Packer<'_, '_>, job: usize, made: &mu
     false
 }
 
+impl MadeRoom {
+    /// What a plan moves and stops.
+    pub(crate) fn of_plan(case: &Case<'_>, plan: &Plan) -> Self {
+        let host = |name: &HostName| case.index.hosts.get(name.as_str());
+        let leaves = plan.steps.iter().filter_map(|step| {
+            let vm = case.index.vm(step.action.vm()?.as_str())?;
+            match &step.action {
+                Action::Stop { host: from, .. } => Some(Leave { vm, from: host(from)?, to: None }),
+                Action::Migrate { from, host: to, numa, .. } => {
+                    let nodes = numa.iter().flatten().filter(|node| **node < 64).fold(0, |bits, node| bits | 1 << node);
+                    Some(Leave { vm, from: host(from)?, to: Some((host(to)?, nodes)) })
+                }
+                _ => None,
+            }
+        });
+        Self { leaves: leaves.collect(), ..Self::default() }
+    }
+}
+
+/// Takes all leaves into account.
+pub(crate) fn replay(case: &Case<'_>, room: &mut Room, made: &MadeRoom) {
+    made.leaves.iter().for_each(|leave| shift(case, room, leave, 1));
+}
+
 /// Takes a leave into account (`sign` 1), or back (-1).
 fn apply(case: &Case<'_>, packer: &mut Packer<'_, '_>, leave: &Leave, sign: i64) {
+    shift(case, &mut packer.assignment.room, leave, sign);
+}
+
+fn shift(case: &Case<'_>, room: &mut Room, leave: &Leave, sign: i64) {
     let survivor = Survivor::new(case, leave.vm);
-    let room = &mut packer.assignment.room;
     room.change(case, &survivor.need(), leave.from as usize, survivor.nodes, sign);
     if let Some((to, nodes)) = leave.to {
         room.change(case, &survivor.need(), to as usize, nodes, -sign);
