@@ -245,25 +245,31 @@ impl Lock {
     }
 }
 
-/// Takes a lab's lock, or says who has it.
+/// How long a lock is waited for: a program that a killed `up` was just starting may hold it for a moment more.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// Takes a lab's lock, or says that somebody has it.
 pub(crate) fn lock(name: &str) -> Result<Lock, LabError> {
-    use std::os::unix::fs::MetadataExt as _;
     let path = Layout::lock(name);
     make_dir(path.parent().unwrap_or(Path::new("/")))?;
+    wait_for("the lab's lock", "", LOCK_WAIT, || try_lock(&path).transpose())
+        .map_err(|_| LabError::Busy { name: name.to_owned() })?
+}
+
+/// The lock, or nothing while somebody has it.
+fn try_lock(path: &Path) -> Result<Option<Lock>, LabError> {
+    use std::os::unix::fs::MetadataExt as _;
     let failed = || LabError::system(format!("lock {}", path.display()));
-    loop {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed())?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(LabError::Busy { name: name.to_owned() }),
-            Err(fs::TryLockError::Error(error)) => return Err(failed()(error)),
-        }
-        // Whoever had it may have taken the file away meanwhile: then it is nobody's lock any more.
-        let mine = file.metadata().map_err(failed())?.ino();
-        if fs::metadata(&path).is_ok_and(|there| there.ino() == mine) {
-            return Ok(Lock { _file: file, path });
-        }
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed())?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Ok(None),
+        Err(fs::TryLockError::Error(error)) => return Err(failed()(error)),
     }
+    // Whoever had it may have taken the file away meanwhile: then it is nobody's lock any more.
+    let mine = file.metadata().map_err(failed())?.ino();
+    let is_there = fs::metadata(path).is_ok_and(|there| there.ino() == mine);
+    Ok(is_there.then(|| Lock { _file: file, path: path.to_owned() }))
 }
 
 /// Takes possession of the name and the directory.

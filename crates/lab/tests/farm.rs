@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Farm, is_root};
+use common::{Broom, Farm, is_root};
 use lifeboat_lab::{Lab, LabError, LabOptions, guest::GuestImage};
 use lifeboat_model::{HostName, VmName, trace::What};
 
@@ -79,6 +79,7 @@ fn an_up_that_fails_half_way_leaves_nothing() {
         return;
     }
     let mut options = Farm::options(2, 1);
+    let _broom = Broom(options.name.clone());
     // It brings up everything that is below the controller, and then has no binary that is one.
     options.control_plane = true;
     let error = Lab::up(&options, |_| ()).expect_err("the test's binary is no controller");
@@ -93,6 +94,7 @@ fn down_leaves_nothing_of_an_up_that_was_killed_half_way() {
         return;
     }
     let options = Farm::options(2, 2);
+    let _broom = Broom(options.name.clone());
     let dir = options.dir.clone().expect("dir");
     // Told once, so that the steps are the same each time.
     GuestImage::in_cache(&options.cache, &|_| ())
@@ -118,6 +120,7 @@ fn a_directory_of_somebody_else_is_left_alone() {
         return;
     }
     let options = Farm::options(1, 0);
+    let _broom = Broom(options.name.clone());
     let dir = options.dir.clone().expect("dir");
     fs::create_dir_all(&dir).expect("make");
     fs::write(dir.join("thesis.tex"), "years of work").expect("write");

@@ -13,9 +13,21 @@ pub fn is_root() -> bool {
     root
 }
 
+/// Takes a lab down when the test ends, however it ends.
+pub struct Broom(pub String);
+
+impl Drop for Broom {
+    fn drop(&mut self) {
+        if let Err(error) = Lab::down(&self.0) {
+            eprintln!("{error}");
+        }
+    }
+}
+
 pub struct Farm {
     pub lab: Lab,
     pub options: LabOptions,
+    _broom: Broom,
 }
 
 impl Farm {
@@ -35,18 +47,11 @@ impl Farm {
 
     pub fn up(hosts: usize, vms: usize) -> Self {
         let options = Self::options(hosts, vms);
+        let broom = Broom(options.name.clone());
         let lab = Lab::up(&options, |_| ()).unwrap_or_else(|error| {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             panic!("the lab does not come up: {error}: {cause}")
         });
-        Self { lab, options }
-    }
-}
-
-impl Drop for Farm {
-    fn drop(&mut self) {
-        if let Err(error) = Lab::down(&self.options.name) {
-            eprintln!("{error}");
-        }
+        Self { lab, options, _broom: broom }
     }
 }
