@@ -244,17 +244,31 @@ impl Declared {
         }
     }
 
-    /// Forgets what is named; nothing happens when it is not there.
-    pub(super) fn remove(&mut self, kind: super::ObjectKind, name: &str) -> Option<(String, Option<Vec<u8>>)> {
+    /// Forgets what is named, and with a host that VMs were declared for it at first; the specs to store, none when it is
+    /// not there.
+    pub(super) fn remove(&mut self, kind: super::ObjectKind, name: &str) -> Vec<(String, Option<Vec<u8>>)> {
         use super::ObjectKind as Kind;
+        let mut writes = Vec::new();
         let gone = match kind {
             Kind::Class => {
                 let before = self.classes.len();
                 self.classes.retain(|class| class.name.as_str() != name);
                 let list = ClassList { classes: self.classes.clone() };
-                return (before != self.classes.len()).then(|| ("spec/classes/all".to_owned(), Some(bytes(&list))));
+                if before != self.classes.len() {
+                    writes.push(("spec/classes/all".to_owned(), Some(bytes(&list))));
+                }
+                return writes;
             }
-            Kind::Host => self.hosts.remove(name).is_some(),
+            Kind::Host => {
+                for spec in
+                    self.vms.values_mut().filter(|spec| spec.host.as_ref().is_some_and(|it| it.as_str() == name))
+                {
+                    let spec = Arc::make_mut(spec);
+                    spec.host = None;
+                    writes.push((format!("spec/vm/{}", spec.name), Some(bytes(spec))));
+                }
+                self.hosts.remove(name).is_some()
+            }
             Kind::Array => self.arrays.remove(name).is_some(),
             Kind::Volume => self.volumes.remove(name).is_some(),
             Kind::Vm => self.vms.remove(name).is_some(),
@@ -262,7 +276,10 @@ impl Declared {
             Kind::Rule => self.rules.remove(name).is_some(),
         };
         self.index();
-        gone.then(|| (format!("spec/{}/{name}", kind.to_string().to_lowercase()), None))
+        if gone {
+            writes.push((format!("spec/{}/{name}", kind.to_string().to_lowercase()), None));
+        }
+        writes
     }
 }
 

@@ -79,12 +79,15 @@ impl Brain {
     fn delete(&mut self, kind: ObjectKind, name: &str) -> Result<Answer, Refusal> {
         self.may_delete(kind, name)?;
         let mut without = self.declared.clone();
-        let Some(write) = without.remove(kind, name) else { return Err(Refusal::not_found(kind, name)) };
+        let writes = without.remove(kind, name);
+        if writes.is_empty() {
+            return Err(Refusal::not_found(kind, name));
+        }
         without.as_fleet().validate().map_err(|error| {
             Refusal::conflict(format!("{kind} {name} is still needed: {error}"), "delete or change what needs it first")
         })?;
         self.declared = without;
-        self.journal.raw.push(write);
+        self.journal.raw.extend(writes);
         match kind {
             ObjectKind::Host => {
                 if let Some((name, _)) = self.hosts.remove_entry(name) {

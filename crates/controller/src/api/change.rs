@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::Path, extract::Request};
 use lifeboat_brain::fleet::{
-    Answer as Done, ObjectKind, OperatorOrder, Refusal, RefusalKind, VmAction as BrainAction, records::HostCondition,
+    Answer as Done, ObjectKind, OperatorOrder, Refusal, VmAction as BrainAction, records::HostCondition,
 };
 use lifeboat_client::api::{ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorCode, VmAction, VmRow};
 use lifeboat_model::{
@@ -106,23 +106,17 @@ const fn brain_kind(kind: Kind) -> ObjectKind {
     }
 }
 
-/// Forgets a declared thing.
+/// Forgets a declared thing that nothing else names.
 pub(super) async fn delete(state: State, kind: Kind, Path(name): Path<String>) -> Answer<Deleted> {
     let object = Object::new(kind, &name);
-    let refusal = match state.order(OperatorOrder::Delete { kind: brain_kind(kind), name }).await? {
-        Ok(done) => return Ok(Json(Deleted { object, notes: done.warnings })),
-        Err(refusal) => refusal,
-    };
-    let in_use = refusal.kind == RefusalKind::Conflict;
-    let failure = Failure::from(refusal);
-    if !in_use {
-        return Err(failure);
+    let asked = object.clone();
+    let users = state.view(move |brain, _| declaration::users(&asked, &brain.declared().as_declaration())).await?;
+    if !users.is_empty() {
+        return Err(Failure::new(ErrorCode::Refused, format!("{object} is still needed by {}", some(&users)))
+            .advice("delete those first, or change them so that they no longer name it"));
     }
-    let users = state.view(move |brain, _| declaration::users(&object, &brain.declared().as_declaration())).await?;
-    Err(match users.as_slice() {
-        [] => failure,
-        users => failure.advice(format!("delete or change first what needs it: {}", some(users))),
-    })
+    let done = state.order(OperatorOrder::Delete { kind: brain_kind(kind), name }).await??;
+    Ok(Json(Deleted { object, notes: done.warnings }))
 }
 
 /// ``VM `a`, VM `b` and 3 more``

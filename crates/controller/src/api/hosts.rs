@@ -99,7 +99,8 @@ pub(super) fn note(
     now: Time,
 ) -> Option<String> {
     match &host.record.condition {
-        Brainwise::New => Some("its agent has never joined".to_owned()),
+        // That it has never joined is all there is to say.
+        Brainwise::New => None,
         Brainwise::Up if condition == HostCondition::Suspect => {
             Some(format!("nothing heard from it for {}", now.since(host.heard)))
         }

@@ -190,11 +190,14 @@ async fn what_is_in_use_is_not_deleted_and_the_answer_says_what_uses_it() {
     let (status, error) =
         controller.ask::<lifeboat_client::api::Deleted>("DELETE", "/v1/volumes/v1-d0", ()).await.expect_err("in use");
     assert_eq!((status, error.code), (StatusCode::CONFLICT, ErrorCode::Refused));
-    assert!(error.advice.as_ref().is_some_and(|advice| advice.contains("`v1`")), "{error:?}");
-    for path in ["/v1/vms/v1", "/v1/volumes/v1-d0"] {
+    assert!(error.message.contains("VM `v1`") && error.advice.is_some(), "{error:?}");
+    // v1 was declared for h1 at first, and v3 still is: a host that is gone is no longer anybody's.
+    for path in ["/v1/vms/v1", "/v1/volumes/v1-d0", "/v1/hosts/h1"] {
         let gone: lifeboat_client::api::Deleted = controller.ask("DELETE", path, ()).await.expect("it is free");
         assert!(path.ends_with(&gone.object.name));
     }
+    let kept: Declaration = controller.get("/v1/declaration").await.expect("what is kept");
+    assert!(kept.vms.iter().all(|vm| vm.host.as_ref().is_none_or(|host| host.as_str() == "h2")), "{kept:?}");
     let (status, _) =
         controller.ask::<lifeboat_client::api::Deleted>("DELETE", "/v1/vms/v1", ()).await.expect_err("it is gone");
     assert_eq!(status, StatusCode::NOT_FOUND);
