@@ -478,6 +478,7 @@ fn every_command_has_help_with_examples_and_shells_can_complete_it() {
         "operator create",
         "completions",
         "controller",
+        "agent",
         "lab",
     ];
     for command in commands {
