@@ -18,7 +18,7 @@ fn a_dead_bmc_holds_everything_up_until_it_is_back() {
         let recoveries = farm.json(&["get", "recoveries"]);
         recoveries[0]["fence"]["waits_for"].as_str().is_some()
     });
-    let status = farm.lab.cli(&["status"]).unwrap_or_else(|error| error.to_string());
+    let status = farm.printed(&["status"]);
     assert!(status.contains("--confirm-off"), "the screen says what an operator can do:\n{status}");
     assert_eq!(farm.vms_on(&farm.lab.hosts()[1]), 1, "nothing of {h1} was started");
     farm.lab.bmc(&h1, true).expect("the BMC is back");

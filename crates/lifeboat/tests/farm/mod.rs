@@ -19,8 +19,8 @@ pub struct Farm {
 impl Drop for Farm {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- status\n{}", self.lab.cli(&["status"]).unwrap_or_default());
-            eprintln!("--- events\n{}", self.lab.cli(&["events"]).unwrap_or_default());
+            eprintln!("--- status\n{}", self.printed(&["status"]));
+            eprintln!("--- events\n{}", self.printed(&["events"]));
             for entry in fs::read_dir(self.lab.dir().join("logs")).into_iter().flatten().flatten() {
                 let text = fs::read_to_string(entry.path()).unwrap_or_default();
                 let from = text.len().saturating_sub(3000);
@@ -72,6 +72,13 @@ impl Farm {
             .unwrap_or_else(|error| panic!("lifeboat {} printed no JSON: {error}\n{text}", args.join(" ")))
     }
 
+    /// What a command prints, whatever its exit code.
+    pub fn printed(&self, args: &[&str]) -> String {
+        let binary = env!("CARGO_BIN_EXE_lifeboat");
+        let output = std::process::Command::new(binary).arg("--socket").arg(self.lab.socket()).args(args).output();
+        String::from_utf8_lossy(&output.expect("the command runs").stdout).into_owned()
+    }
+
     /// Waits until something holds, looking again and again; panics when it does not within a time.
     pub fn until(&self, seconds: u64, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
@@ -100,10 +107,8 @@ impl Farm {
 
     /// The controller says that every VM runs and no recovery is open.
     pub fn settled(&self) -> bool {
-        let Ok(vms) = self.lab.cli(&["get", "vms", "-o", "json"]) else { return false };
-        let Ok(status) = self.lab.cli(&["status", "-o", "json"]) else { return false };
-        let (Ok(vms), Ok(status)) = (serde_json::from_str::<Value>(&vms), serde_json::from_str::<Value>(&status))
-        else {
+        let parsed = |args: &[&str]| serde_json::from_str::<Value>(&self.printed(args));
+        let (Ok(vms), Ok(status)) = (parsed(&["get", "vms", "-o", "json"]), parsed(&["status", "-o", "json"])) else {
             return false;
         };
         let running = vms.as_array().is_some_and(|rows| rows.iter().all(|row| row["phase"] == "running"));
