@@ -1,10 +1,10 @@
 //! What binds VMs to each other: the stages of groups, and rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::Seconds;
 use lifeboat_model::fleet::{Group, Rule, RuleKind};
 use lifeboat_model::plan::StepId;
+use lifeboat_model::{Seconds, VmName};
 
 use crate::Violation;
 use crate::ground::Ground;
@@ -20,7 +20,7 @@ pub(crate) fn check(ground: &Ground<'_>, bad: &mut Vec<Violation>) {
 }
 
 fn check_group(ground: &Ground<'_>, group: &Group, bad: &mut Vec<Violation>) {
-    let number = |vm: &lifeboat_model::VmName| ground.vms.get(vm.as_str()).copied();
+    let number = |vm: &VmName| ground.vms.get(vm.as_str()).copied();
     let stages: Vec<Vec<usize>> = group.stages.iter().map(|stage| stage.iter().filter_map(number).collect()).collect();
     let wanted: Vec<usize> = stages.iter().flatten().copied().filter(|vm| ground.wanted[*vm]).collect();
     if wanted.is_empty() && !stages.iter().flatten().any(|vm| ground.deeds(*vm).is_some()) {
@@ -87,7 +87,8 @@ fn check_rule(ground: &Ground<'_>, at: usize, rule: &Rule, bad: &mut Vec<Violati
     // Members by place, a host without the label being in the place of all such.
     let mut places: BTreeMap<Option<&str>, Vec<Member>> = BTreeMap::new();
     let mut touched = false;
-    for name in &rule.vms {
+    let members: BTreeSet<&VmName> = rule.vms.iter().collect();
+    for name in members {
         let Some(vm) = ground.vms.get(name.as_str()).copied() else { continue };
         let Some(host) = ground.ends_at(vm) else { continue };
         let row = &ground.fleet.hosts[host];

@@ -7,7 +7,6 @@ use lifeboat_model::plan::{Action, ClassSummary, FORMAT, Plan, Step, StepId, Sum
 use lifeboat_model::reason::Reason;
 use lifeboat_model::{HostName, Seconds, VmName};
 
-use crate::bounds;
 use crate::case::Case;
 use crate::index::NONE;
 use crate::make_room::{self, MadeRoom};
@@ -19,6 +18,8 @@ pub(crate) struct Solution {
     pub(crate) schedule: Schedule,
     pub(crate) why: Vec<Option<Reason>>,
     pub(crate) made: MadeRoom,
+    /// The lower bound of each class and all above it.
+    pub(crate) bounds: Vec<u64>,
 }
 
 /// Writes a plan.
@@ -215,7 +216,6 @@ fn node_list(nodes: u64) -> Option<Vec<u32>> {
 /// How long it takes.
 pub(crate) fn summary(case: &Case<'_>, solution: &Solution) -> Summary {
     let placed: Vec<bool> = solution.assignment.host.iter().map(|host| *host != NONE).collect();
-    let bounds = bounds::lower_bounds(case, &placed);
     let mut count = vec![0_u64; case.classes];
     let mut ready = vec![0_u64; case.classes];
     for (at, job) in case.jobs.iter().enumerate().filter(|(at, _)| placed[*at]) {
@@ -230,7 +230,7 @@ pub(crate) fn summary(case: &Case<'_>, solution: &Solution) -> Summary {
             name: class.name.clone(),
             vms: count[at],
             ready_s: Seconds::from_micros(latest),
-            lower_bound_s: Seconds::from_micros(bounds[at]),
+            lower_bound_s: Seconds::from_micros(solution.bounds[at]),
             rto_s: class.rto_s,
             met: latest <= class.rto_s.micros(),
         });

@@ -5,6 +5,7 @@
 //! come in the order of classes and stages; each goes to the stream that is free first. All limits of hosts and arrays
 //! hold.
 
+use crate::bounds;
 use crate::case::Case;
 use crate::emit::Solution;
 use crate::index::NONE;
@@ -36,7 +37,9 @@ pub(crate) fn solve(case: &Case<'_>, streams: Streams) -> Solution {
         why = settle::fill(case, &mut assignment);
         schedule = run(case, streams, &order, &mut assignment, false);
     }
-    Solution { assignment, schedule, why, made: MadeRoom::default() }
+    let placed: Vec<bool> = assignment.host.iter().map(|host| *host != NONE).collect();
+    let bounds = bounds::lower_bounds(case, &placed);
+    Solution { assignment, schedule, why, made: MadeRoom::default(), bounds }
 }
 
 fn run(case: &Case<'_>, streams: Streams, order: &[u32], assignment: &mut Assignment, choose: bool) -> Schedule {

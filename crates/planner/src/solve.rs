@@ -61,13 +61,13 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
     }
     let held = make_room::not_before(case, &assignment.host, &made);
     let placed: Vec<bool> = assignment.host.iter().map(|host| *host != NONE).collect();
-    let goal = Goal::new(case, bounds::lower_bounds(case, &placed));
+    let goal = if placed.contains(&false) { Goal::new(case, bounds::lower_bounds(case, &placed)) } else { goal };
     let draft = Draft { assignment, keys };
     let mut draft = refine::refine(case, options, &goal, draft, &held);
     let order = search::placed_order(case, &mut draft);
     let mut clock = Clock::new(case, true);
     let schedule = schedule::run(case, &order, &mut draft.assignment, &mut clock, options, &held);
-    Ok(Solution { assignment: draft.assignment, schedule, why, made })
+    Ok(Solution { assignment: draft.assignment, schedule, why, made, bounds: goal.bounds })
 }
 
 /// The best of some ways to weigh urgency: most jobs placed, then the best times.
