@@ -147,7 +147,9 @@ fn past(recovery: &RecoveryRow, view: &StatusView, look: &Look) -> String {
     match recovery.state {
         RecoveryState::Withdrawn => format!("{host} was lost {when}, and came back after {took} with its VMs"),
         _ if recovery.ready == recovery.total => {
-            format!("{host} failed {when}: all of its {} up after {took}", count(recovery.total, "VM"))
+            let all =
+                if recovery.total == 1 { "its one VM".to_owned() } else { format!("all its {} VMs", recovery.total) };
+            format!("{host} failed {when}: {all} up after {took}")
         }
         _ => format!(
             "{host} failed {when}: {} of {} up after {took}, {} without a place (lifeboat get recoveries {})",
