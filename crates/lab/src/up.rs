@@ -183,6 +183,7 @@ impl Lab {
     fn wait_vms(&self, limit: Duration, progress: &impl Fn(Progress)) -> Result<(), LabError> {
         let started = Instant::now();
         let mut waiting: Vec<VmName> = self.vms().to_vec();
+        let mut answering = 0;
         while !waiting.is_empty() {
             if started.elapsed() > limit {
                 let names: Vec<String> = waiting.iter().map(ToString::to_string).collect();
@@ -198,9 +199,8 @@ impl Lab {
             for (vm, answer) in asked.into_iter().zip(answers) {
                 match answer {
                     Ok(_) => {
-                        let of = self.vms().len();
-                        let answering = of - waiting.len();
-                        progress(Progress::VmAnswers { vm, answering, of });
+                        answering += 1;
+                        progress(Progress::VmAnswers { vm, answering, of: self.vms().len() });
                     }
                     Err(_) => waiting.push(vm),
                 }

@@ -132,7 +132,10 @@ fn account(context: &Context, before: &[VmRow], after: &[VmRow], outages: &[Outa
         let vm = vms.iter().find(|vm| vm.name == *name);
         vm.and_then(|vm| vm.host.clone()).map_or("-".to_owned(), |host| host.to_string())
     };
-    let numbers = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
+    let numbers = |numbers: &[u64]| match numbers {
+        [] => "-".to_owned(),
+        numbers => numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" "),
+    };
     let columns = ["VM", "CLASS", "FROM", "TO", "SECONDS AWAY", "LAST BEFORE", "FIRST AFTER", "LOST"];
     let mut table = Table::new(columns.map(Column::new)).indent(1);
     for outage in outages {
