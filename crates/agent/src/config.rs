@@ -40,11 +40,11 @@ pub struct AgentConfig {
 }
 
 fn default_state_dir() -> PathBuf {
-    PathBuf::from("/var/lib/lifeboat")
+    PathBuf::from("/var/lib/lifeboat-agent")
 }
 
 fn default_run_dir() -> PathBuf {
-    PathBuf::from("/run/lifeboat")
+    PathBuf::from("/run/lifeboat-agent")
 }
 
 fn default_boot_id_file() -> PathBuf {
