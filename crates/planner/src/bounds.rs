@@ -62,7 +62,7 @@ pub(crate) fn explained(case: &Case<'_>, placed: &[bool]) -> Vec<Bound> {
 
 /// The highest class that cannot be ready without each job: its own, or that of one in a later stage of its group. A job
 /// without a place is needed by none.
-fn needed_by(case: &Case<'_>, placed: &[bool]) -> Vec<u32> {
+pub(crate) fn needed_by(case: &Case<'_>, placed: &[bool]) -> Vec<u32> {
     let mut needed: Vec<u32> =
         case.jobs.iter().zip(placed).map(|(job, placed)| if *placed { job.class } else { u32::MAX }).collect();
     for group in &case.groups {

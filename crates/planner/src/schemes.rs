@@ -27,7 +27,9 @@ pub(crate) struct Streams {
 
 /// Plans by streams.
 pub(crate) fn solve(case: &Case<'_>, streams: Streams) -> Solution {
-    let mut keys: Vec<i64> = case.jobs.iter().map(|job| i64::from(job.class)).collect();
+    // A VM that one of a higher class waits for comes with that class: else the comparison would flatter us.
+    let needed = bounds::needed_by(case, &vec![true; case.jobs.len()]);
+    let mut keys: Vec<i64> = needed.into_iter().map(i64::from).collect();
     let order = priority::order(case, &mut keys);
     let mut assignment = Assignment::new(case, Room::new(case));
     let mut schedule = run(case, streams, &order, &mut assignment, true);
