@@ -211,7 +211,7 @@ mod tests {
         let config = parse("host = 'h1'\ncontrollers = ['10.0.0.5:7400', '[fd00::5]:7400']").expect("a configuration");
         assert_eq!(config.controllers[1], ControllerAddress { host: "fd00::5".to_owned(), port: 7400 });
         assert_eq!(config.controllers[1].to_string(), "[fd00::5]:7400");
-        assert_eq!(config.state_dir, Path::new("/var/lib/lifeboat"));
+        assert_eq!(config.state_dir, Path::new("/var/lib/lifeboat-agent"));
         assert_eq!(config.token_file, None);
     }
 
