@@ -194,3 +194,21 @@ fn without_room_a_vm_waits_with_a_reason_and_starts_when_there_is_room() {
     world.power_on(&host("h1"));
     world.until(60, "the rest starts when the host is back", |world| world.all_up(&all) && world.no_open_recovery());
 }
+
+#[test]
+fn a_preemptible_vm_of_a_lower_class_gives_way_and_comes_back_when_there_is_room() {
+    // v1 gold on h1, v2 silver on h2, v3 bronze on h1 (preemptible), v4 gold on h2: two of three hosts' worth of room.
+    let text = fleet::toml(2, 4)
+        .replace("memory_mib = 16384", "memory_mib = 3072")
+        .replace("name = \"v3\"\nhost = \"h1\"", "name = \"v3\"\nhost = \"h2\"\npreemptible = true");
+    let mut world = World::new(fleet::declaration(&text), Faults::default());
+    let all = fleet::names(4);
+    world.until(60, "all VMs are up at first", |world| world.all_up(&all));
+    assert_eq!(world.where_is(&world::vm("v3")), [host("h2")]);
+    world.power_off(&host("h1"));
+    let gold = [world::vm("v1"), world::vm("v2"), world::vm("v4")];
+    world.until(60, "the more important ones are up", |world| world.said("to make room") && world.all_up(&gold));
+    assert!(world.where_is(&world::vm("v3")).is_empty());
+    world.power_on(&host("h1"));
+    world.until(60, "the one that gave way is back", |world| world.all_up(&all));
+}

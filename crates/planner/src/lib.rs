@@ -76,6 +76,19 @@ pub struct Options {
     pub seed: u64,
     /// What decides between equals.
     pub policy: Policy,
+    /// What running VMs may be asked to do for VMs that have no place.
+    pub room: RoomMaking,
+}
+
+/// What running VMs may be asked to do for VMs that have no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomMaking {
+    /// Nothing.
+    Never,
+    /// Preemptible ones of a lower class may be stopped.
+    Stop,
+    /// That, and any may be moved while it runs.
+    StopAndMigrate,
 }
 
 impl Options {
@@ -85,7 +98,13 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { scheme: Scheme::Lifeboat, effort: Self::DEFAULT_EFFORT, seed: 0, policy: Policy::Spread }
+        Self {
+            scheme: Scheme::Lifeboat,
+            effort: Self::DEFAULT_EFFORT,
+            seed: 0,
+            policy: Policy::Spread,
+            room: RoomMaking::StopAndMigrate,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use lifeboat_model::HostName;
 use lifeboat_model::plan::{Action, Plan};
 
+use crate::RoomMaking;
 use crate::case::Case;
 use crate::index::NONE;
 use crate::pack::Packer;
@@ -50,13 +51,13 @@ pub(crate) struct MadeRoom {
 }
 
 /// Places as much as can be of what has no place, the most important first.
-pub(crate) fn make_room(case: &Case<'_>, packer: &mut Packer<'_, '_>) -> MadeRoom {
+pub(crate) fn make_room(case: &Case<'_>, packer: &mut Packer<'_, '_>, allowed: RoomMaking) -> MadeRoom {
     let mut made = MadeRoom::default();
     packer.assignment.room.open_spares();
     for _ in 0..2 {
         for unit in settle::missing_units(case, &packer.assignment).into_iter().take(UNITS) {
             let before = (packer.assignment.clone(), packer.jobs_of.clone(), made.clone());
-            if !place_unit(case, packer, &unit, &mut made) && unit.whole {
+            if !place_unit(case, packer, &unit, &mut made, allowed) && unit.whole {
                 (packer.assignment, packer.jobs_of, made) = before;
             }
         }
@@ -68,11 +69,18 @@ pub(crate) fn make_room(case: &Case<'_>, packer: &mut Packer<'_, '_>) -> MadeRoo
 }
 
 /// Whether all jobs of a unit have a place now.
-fn place_unit(case: &Case<'_>, packer: &mut Packer<'_, '_>, unit: &Unit, made: &mut MadeRoom) -> bool {
+fn place_unit(
+    case: &Case<'_>,
+    packer: &mut Packer<'_, '_>,
+    unit: &Unit,
+    made: &mut MadeRoom,
+    allowed: RoomMaking,
+) -> bool {
+    let (migrate, stop) = (allowed == RoomMaking::StopAndMigrate, allowed != RoomMaking::Never);
     for job in unit.jobs.iter().map(|job| *job as usize) {
         let placed = packer.insert(job, 1)
-            || leave_for(case, packer, job, made, false)
-            || leave_for(case, packer, job, made, true)
+            || (migrate && leave_for(case, packer, job, made, false))
+            || (stop && leave_for(case, packer, job, made, true))
             || displace(case, packer, job);
         if !placed {
             return false;

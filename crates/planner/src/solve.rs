@@ -55,7 +55,7 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
         }
         settle::drop_useless(case, &mut packer.assignment);
         packer.refile();
-        made = make_room::make_room(case, &mut packer);
+        made = make_room::make_room(case, &mut packer, options.room);
         assignment = packer.assignment;
         why = settle::fill(case, &mut assignment);
     }

@@ -13,7 +13,7 @@ use lifeboat_model::{
 
 use super::{
     Brain, PlanId,
-    records::{HostCondition, Phase, Wanted},
+    records::{HostCondition, Phase, Severity, Wanted},
     timers::Timer,
 };
 use crate::message::Order;
@@ -277,6 +277,11 @@ impl Brain {
         let vm = action.vm()?.clone();
         let phase = self.vms.get(&vm).map(|record| record.phase.clone())?;
         match phase {
+            Phase::Running { host: at, .. } if matches!(action, Action::Stop { .. }) && at == *host => {}
+            _ if matches!(action, Action::Stop { .. } | Action::Migrate { .. }) => {
+                self.drop_from_plan(&vm);
+                return None;
+            }
             Phase::Stopped => {
                 let record = self.vms.get_mut(&vm)?;
                 record.generation = record.generation.next();
@@ -399,8 +404,19 @@ impl Brain {
         match action {
             Action::Configure { vm, .. } => self.order_configure(vm, host),
             Action::Start { vm, .. } => self.order_start(vm, host),
-            Action::Remap { .. } | Action::Fence { .. } | Action::Stop { .. } | Action::Migrate { .. } => {}
+            Action::Stop { vm, .. } => self.preempt(vm, host),
+            // Plans that ask for migrations are not made; a remap begins in its own queue, a fence by its own trigger.
+            Action::Remap { .. } | Action::Fence { .. } | Action::Migrate { .. } => {}
         }
+    }
+
+    /// Stops a VM of a lower class to make room. Once it is gone all is planned anew, this VM among the others.
+    fn preempt(&mut self, vm: &VmName, host: &HostName) {
+        let text = format!(
+            "{vm} is stopped on {host} to make room for VMs of a higher class. It is started again as soon as there is room"
+        );
+        self.tell(Severity::Warning, text, |event| (event.host, event.vm) = (Some(host.clone()), Some(vm.clone())));
+        self.order_stop(vm, true);
     }
 
     fn order_configure(&mut self, vm: &VmName, host: &HostName) {

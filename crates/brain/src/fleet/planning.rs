@@ -12,6 +12,8 @@ use lifeboat_model::{
     plan::{Plan, Request},
 };
 
+use lifeboat_planner::{Options, RoomMaking};
+
 use super::{
     Brain, Execution, PlanId,
     records::{HostCondition, Phase, PlanRecord, Severity, VmRecord, Wanted},
@@ -20,6 +22,9 @@ use super::{
 
 /// After a plan was refused by the checker it is made again at the next change, and after this at the latest.
 const REFUSED_PAUSE: Seconds = Seconds::new(10);
+
+/// How much the planner searches: some tens of milliseconds, so that whoever is heard meanwhile does not wait for it.
+const EFFORT: u64 = 200_000;
 
 impl Brain {
     /// The fleet as it is: what runs where, which hosts take VMs. VMs of failed hosts are still shown there.
@@ -152,7 +157,7 @@ impl Brain {
             self.unplaced.clear();
             return;
         }
-        let Some(mut plan) = self.plan(&fleet, &request) else { return };
+        let Some(mut plan) = self.plan(&fleet, &request, RoomMaking::Never) else { return };
         // A VM that cannot have the host that it would go to by itself may go anywhere.
         let stuck: Vec<VmName> = plan
             .unplaced
@@ -160,17 +165,17 @@ impl Brain {
             .map(|unplaced| unplaced.vm.clone())
             .filter(|vm| matches!(request.place.get(vm), Some(Some(_))))
             .collect();
-        if !stuck.is_empty() {
+        if !plan.unplaced.is_empty() {
             request.place.extend(stuck.into_iter().map(|vm| (vm, None)));
-            let Some(again) = self.plan(&fleet, &request) else { return };
+            let Some(again) = self.plan(&fleet, &request, RoomMaking::Stop) else { return };
             plan = again;
         }
         self.adopt(why, request, plan);
     }
 
     /// A plan that the checker has accepted; none: it was refused, which is reported.
-    fn plan(&mut self, fleet: &Fleet, request: &Request) -> Option<Plan> {
-        let options = lifeboat_planner::Options::default();
+    fn plan(&mut self, fleet: &Fleet, request: &Request, room: RoomMaking) -> Option<Plan> {
+        let options = Options { effort: EFFORT, room, ..Options::default() };
         let problem = match lifeboat_planner::plan(fleet, request, &options) {
             Ok(plan) => {
                 let violations = lifeboat_plancheck::check(fleet, request, &plan);

@@ -49,7 +49,9 @@ pub(super) async fn plan(state: State, Body(asked): Body<PlanRequest>) -> Answer
 fn make(fleet: &Fleet, failed: BTreeSet<HostName>) -> Result<Plan, Failure> {
     let report = "please report this with the output of lifeboat export";
     let request = Request { failed: failed.into_iter().collect(), ..Request::default() };
-    let plan = lifeboat_planner::plan(fleet, &request, &lifeboat_planner::Options::default())
+    // What a controller would do: it stops preemptible VMs to make room, and does not migrate.
+    let options = lifeboat_planner::Options { room: lifeboat_planner::RoomMaking::Stop, ..Default::default() };
+    let plan = lifeboat_planner::plan(fleet, &request, &options)
         .map_err(|error| Failure::new(ErrorCode::Internal, format!("no plan could be made: {error}")).advice(report))?;
     match lifeboat_plancheck::check(fleet, &request, &plan).first() {
         None => Ok(plan),
