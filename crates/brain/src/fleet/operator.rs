@@ -3,8 +3,8 @@
 use lifeboat_model::{HostName, VmName, VolumeName, spec::Declaration};
 
 use super::{
-    Answer, Brain, Effect, FenceProof, HostState, ObjectKind, OperatorOrder, Refusal, RefusalKind, RequestId, VmAction,
-    VolumeState,
+    Answer, Brain, Declared, Effect, FenceProof, HostState, ObjectKind, OperatorOrder, Refusal, RefusalKind, RequestId,
+    VmAction, VolumeState,
     records::{EntryState, HostCondition, HostRecord, Phase, Severity, VmRecord, VolumePlace, VolumeRecord, Wanted},
 };
 
@@ -48,6 +48,8 @@ impl Brain {
         if answer.created.is_empty() && answer.changed.is_empty() {
             return Ok(answer);
         }
+        self.may_change(&new)?;
+        self.forget_places(&new);
         self.declared = new;
         self.journal.raw.extend(difference.writes);
         for host in &declaration.hosts {
@@ -74,6 +76,50 @@ impl Brain {
         self.tell(Severity::Info, text, |_| {});
         self.want_plan("the fleet was changed");
         Ok(answer)
+    }
+
+    /// Whether what is declared may change so as things are: a volume is not taken from a VM whose process may have it open.
+    fn may_change(&self, new: &Declared) -> Result<(), Refusal> {
+        for (name, spec) in &self.declared.vms {
+            if self.vms.get(name).is_none_or(|vm| vm.phase == Phase::Stopped) {
+                continue;
+            }
+            let keeps = new.vms.get(name).map_or(&[][..], |spec| &spec.volumes);
+            if let Some(volume) = spec.volumes.iter().find(|volume| !keeps.contains(volume)) {
+                return Err(Refusal::conflict(
+                    format!("VM {name} is not stopped, so volume {volume} cannot be taken from it"),
+                    format!("lifeboat vm stop {name}, then apply this again"),
+                ));
+            }
+        }
+        for name in self.to_other_arrays(new) {
+            if self.owner_is_busy(&name) || self.volumes.get(&name).is_some_and(VolumeState::is_under_way) {
+                return Err(Refusal::conflict(
+                    format!("volume {name} is in use, so it cannot be declared to be at another array"),
+                    "stop its VM first, then apply this again",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn to_other_arrays(&self, new: &Declared) -> Vec<VolumeName> {
+        let differs = |(name, spec): &(&VolumeName, &std::sync::Arc<lifeboat_model::spec::VolumeSpec>)| {
+            new.volumes.get(*name).is_some_and(|new| new.array != spec.array)
+        };
+        self.declared.volumes.iter().filter(differs).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// At another array a volume is another volume: where the old one is mapped says nothing of it.
+    fn forget_places(&mut self, new: &Declared) {
+        for name in self.to_other_arrays(new) {
+            self.abandon_volume(&name);
+            if let Some(volume) = self.volumes.get_mut(&name) {
+                let generation = volume.record.generation.next();
+                volume.record = VolumeRecord { generation, since: self.now, ..VolumeRecord::default() };
+                self.journal.volumes.insert(name);
+            }
+        }
     }
 
     fn delete(&mut self, kind: ObjectKind, name: &str) -> Result<Answer, Refusal> {

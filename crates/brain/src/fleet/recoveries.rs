@@ -133,7 +133,7 @@ impl Brain {
         let on_their_way: Vec<VmName> =
             self.vms.iter().filter(|(_, vm)| vm.phase == preparing).map(|(name, _)| name.clone()).collect();
         for vm in on_their_way {
-            self.set_phase(&vm, Phase::Stopped);
+            self.unprepare(&vm);
         }
     }
 }

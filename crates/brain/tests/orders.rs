@@ -1,0 +1,72 @@
+//! What operators order while something else is under way.
+
+mod world;
+
+use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind, VmAction, records::Phase};
+use world::{Faults, World, fleet, host, vm};
+
+fn up(text: &str, vms: usize) -> World {
+    let mut world = World::new(fleet::declaration(text), Faults::default());
+    let all = fleet::names(vms);
+    world.until(60, "all VMs are up at first", |world| world.all_up(&all));
+    world.run(2);
+    world
+}
+
+fn order(world: &mut World, name: &str, action: VmAction) {
+    world.order(OperatorOrder::Vm { vm: vm(name), action });
+}
+
+fn apply(world: &mut World, text: &str) {
+    world.order(OperatorOrder::Apply(Box::new(fleet::declaration(text))));
+}
+
+fn maintain(world: &mut World, name: &str, on: bool) {
+    world.order(OperatorOrder::Maintenance { host: host(name), on });
+}
+
+fn phase(world: &World, name: &str) -> Phase {
+    world.brain.as_ref().expect("a controller").vms()[name].phase.clone()
+}
+
+#[test]
+fn a_volume_is_not_given_to_another_vm_while_its_own_runs() {
+    let text = fleet::toml(3, 3);
+    let mut world = up(&text, 3);
+    order(&mut world, "v2", VmAction::Stop);
+    world.run(5);
+    let swapped = text
+        .replace("[\"v1-d0\", \"v1-d1\"]", "[\"v1-d0\"]")
+        .replace("[\"v2-d0\", \"v2-d1\"]", "[\"v2-d0\", \"v2-d1\", \"v1-d1\"]");
+    apply(&mut world, &swapped);
+    let refusal = world.answers.last().expect("an answer").clone().expect_err("v1 runs with v1-d1");
+    assert_eq!(refusal.kind, RefusalKind::Conflict, "{refusal}");
+    order(&mut world, "v2", VmAction::Start);
+    world.run(30);
+    assert!(world.mapped[&lifeboat_model::VolumeName::new("v1-d1").expect("a name")].contains(&host("h1")));
+}
+
+#[test]
+fn a_fleet_that_breaks_its_own_limits_is_still_recovered() {
+    let text = fleet::toml(4, 8);
+    for (what, worse) in [
+        (
+            "capacity",
+            text.replacen(
+                "name = \"h2\"\ncapacity = { cpu_milli = 16000, memory_mib = 16384 }",
+                "name = \"h2\"\ncapacity = { cpu_milli = 1000, memory_mib = 1024 }",
+                1,
+            ),
+        ),
+        ("volumes", text.replacen("name = \"h2\"\n", "name = \"h2\"\nmax_volumes = 1\n", 1)),
+        ("rule", text.clone() + "[[rule]]\nname = \"apart\"\nkind = \"apart\"\nvms = [\"v2\", \"v6\"]\n"),
+        ("requires", text.replacen("name = \"v2\"\n", "name = \"v2\"\nrequires = { disk = \"fast\" }\n", 1)),
+    ] {
+        let mut world = up(&text, 8);
+        apply(&mut world, &worse);
+        world.answers.last().expect("an answer").clone().unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+        world.power_off(&host("h1"));
+        let two = [vm("v1"), vm("v5")];
+        world.until(60, what, |world| world.all_up(&two));
+    }
+}
