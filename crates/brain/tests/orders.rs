@@ -70,3 +70,20 @@ fn a_fleet_that_breaks_its_own_limits_is_still_recovered() {
         world.until(60, what, |world| world.all_up(&two));
     }
 }
+
+#[test]
+fn a_disabled_vm_that_a_host_taken_for_off_still_runs_is_not_started_twice() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    order(&mut world, "v1", VmAction::Disable);
+    let h1 = world.hosts.get_mut(&host("h1")).expect("h1");
+    (h1.bmc, h1.cut) = (false, true);
+    world.run(10);
+    world.order(OperatorOrder::ConfirmOff { host: host("h1") });
+    world.run(5);
+    world.hosts.get_mut(&host("h1")).expect("h1").cut = false;
+    world.run(10);
+    maintain(&mut world, "h1", true);
+    order(&mut world, "v1", VmAction::Enable);
+    world.run(30);
+    assert!(world.all_up(&fleet::names(3)), "{}", world.log.join("\n"));
+}

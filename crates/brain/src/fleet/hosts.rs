@@ -185,9 +185,9 @@ impl Brain {
             self.host_is_up(name, &hello.boot, was_up);
         }
         self.reconcile(name, &hello.vms, same_boot || !was_up);
-        let (keep, leave) = self.keep_list(name, &hello.vms);
+        let keep = self.keep_list(name);
         let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
-        self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave });
+        self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave: Vec::new() });
         self.repeat_commands_of(name);
     }
 
@@ -227,6 +227,7 @@ impl Brain {
 
     /// Compares what runs on a host with what should.
     fn reconcile(&mut self, name: &HostName, reports: &[RunningVm], same_boot: bool) {
+        self.take_back(name, reports);
         let there: BTreeMap<&VmName, &RunningVm> = reports.iter().map(|report| (&report.vm, report)).collect();
         for vm in self.vms_that_may_run_on(name) {
             let Some(record) = self.vms.get(&vm) else { continue };
@@ -245,18 +246,28 @@ impl Brain {
         }
     }
 
-    /// Which of the VMs that run on a host may go on, and which are not ours to touch.
-    fn keep_list(&self, name: &HostName, reports: &[RunningVm]) -> (Vec<(VmName, Generation)>, Vec<VmName>) {
-        let (mut keep, mut leave) = (Vec::new(), Vec::new());
-        for (vm, record) in &self.vms {
-            if record.phase.may_run_on() == Some(name) {
-                keep.push((vm.clone(), record.generation));
-            } else if !record.enabled && record.phase == Phase::Stopped && reports.iter().any(|report| report.vm == *vm)
-            {
-                leave.push(vm.clone());
+    /// Believes a host that says that it runs a VM that was taken for stopped: its fence lied. No newer intent than that
+    /// process exists, so it is the only one; it stays, for to start the VM beside it would run it twice.
+    fn take_back(&mut self, name: &HostName, reports: &[RunningVm]) {
+        for report in reports {
+            let Some(record) = self.vms.get(&report.vm) else { continue };
+            if record.phase != Phase::Stopped || record.generation != report.generation {
+                continue;
             }
+            self.set_phase(&report.vm, Phase::Running { host: name.clone(), ready: None });
+            let text = format!("{} was taken for stopped and runs on {name}: it stays there", report.vm);
+            self.tell(Severity::Warning, text, |event| {
+                (event.host, event.vm) = (Some(name.clone()), Some(report.vm.clone()));
+            });
+            self.drop_from_plan(&report.vm);
+            self.want_plan(format!("{} runs already", report.vm));
         }
-        (keep, leave)
+    }
+
+    /// Which VMs may go on running on a host.
+    fn keep_list(&self, name: &HostName) -> Vec<(VmName, Generation)> {
+        let here = self.vms.iter().filter(|(_, record)| record.phase.may_run_on() == Some(name));
+        here.map(|(vm, record)| (vm.clone(), record.generation)).collect()
     }
 
     pub(super) fn link_closed(&mut self, name: &HostName, link: LinkId) {
@@ -358,7 +369,7 @@ impl Brain {
     fn fence_lied(&mut self, name: &HostName, proof: &FenceProof) {
         self.tell(
             Severity::Critical,
-            format!("{name} was taken for off ({proof}) and was not: it answers in the same boot. Its old VMs are killed there at once; check for damage to their volumes, and do not trust that fence until it is mended"),
+            format!("{name} was taken for off ({proof}) and was not: it answers in the same boot. What it ran and has a place elsewhere is killed there at once; check for damage to their volumes, and do not trust that fence until it is mended"),
             |event| event.host = Some(name.clone()),
         );
     }

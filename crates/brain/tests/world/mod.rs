@@ -50,6 +50,7 @@ pub struct Machine {
     pub bmc: bool,
     boot: u64,
     link: Option<LinkId>,
+    welcomed: Option<LinkId>,
     pub vms: BTreeMap<VmName, Generation>,
     configured: BTreeMap<VmName, Generation>,
     obeyed: BTreeMap<VmName, Generation>,
@@ -138,6 +139,7 @@ impl World {
                 bmc: true,
                 boot: 1,
                 link: None,
+                welcomed: None,
                 vms: BTreeMap::new(),
                 configured: BTreeMap::new(),
                 obeyed: BTreeMap::new(),
@@ -449,6 +451,7 @@ impl World {
             ToAgent::Welcome { epoch, keep, leave, .. } => {
                 assert!(epoch >= machine.epoch, "an older leader's welcome");
                 machine.epoch = epoch;
+                machine.welcomed = Some(link);
                 machine.vms.retain(|vm, generation| keep.contains(&(vm.clone(), *generation)) || leave.contains(vm));
             }
             ToAgent::Probe { nonce } => {
@@ -456,7 +459,15 @@ impl World {
             }
             ToAgent::Rejected { .. } => self.break_link(name),
             ToAgent::Heard { .. } => {}
-            ToAgent::Command(command) => self.obey(name, link, &command),
+            ToAgent::Command(command) => {
+                assert_eq!(
+                    machine.welcomed,
+                    Some(link),
+                    "{command:?} is said before the Welcome\n{}",
+                    self.log.join("\n")
+                );
+                self.obey(name, link, &command);
+            }
         }
     }
 
