@@ -87,3 +87,17 @@ fn a_disabled_vm_that_a_host_taken_for_off_still_runs_is_not_started_twice() {
     world.run(30);
     assert!(world.all_up(&fleet::names(3)), "{}", world.log.join("\n"));
 }
+
+#[test]
+fn a_vm_that_was_to_be_stopped_is_stopped_when_its_host_answers_again() {
+    for at in [1, 10] {
+        let mut world = up(&fleet::toml(3, 3), 3);
+        let h1 = world.hosts.get_mut(&host("h1")).expect("h1");
+        (h1.bmc, h1.cut) = (false, true);
+        world.run(at);
+        order(&mut world, "v1", VmAction::Stop);
+        world.run(10);
+        world.hosts.get_mut(&host("h1")).expect("h1").cut = false;
+        world.until(60, "v1 is stopped", |world| world.where_is(&vm("v1")).is_empty());
+    }
+}

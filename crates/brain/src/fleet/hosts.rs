@@ -167,7 +167,8 @@ impl Brain {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_up = host.record.condition == HostCondition::Up;
-        let old = host.link.replace(Link { id: link, version: hello.version.clone() });
+        // Without a link nothing is said to it: what follows from its Hello comes after its Welcome.
+        let old = host.link.take();
         if host.record.version.as_ref() != Some(&hello.version) {
             host.record.version = Some(hello.version.clone());
             self.journal.hosts.insert(name.clone());
@@ -186,6 +187,9 @@ impl Brain {
         }
         self.reconcile(name, &hello.vms, same_boot || !was_up);
         let keep = self.keep_list(name);
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.link = Some(Link { id: link, version: hello.version.clone() });
+        }
         let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
         self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave: Vec::new() });
         self.repeat_commands_of(name);
@@ -352,7 +356,8 @@ impl Brain {
         self.journal.hosts.insert(name.clone());
         let back: BTreeSet<VmName> = self.vms_that_may_run_on(name);
         for vm in &back {
-            self.set_phase(vm, Phase::Running { host: name.clone(), ready: None });
+            // Its Hello says which of them run. What was under way when it fell silent is not known otherwise.
+            self.set_phase(vm, Phase::Starting { host: name.clone() });
         }
         self.release_recovery(name, &back);
         let event = self.trace(What::HostUp).host(name);

@@ -77,7 +77,9 @@ impl Brain {
     pub(super) fn vm_seen(&mut self, host: &HostName, name: &VmName, state: VmRunState) {
         self.note_paused(name, state);
         let Some(vm) = self.vms.get(name) else { return };
+        let unwanted = vm.enabled && vm.wanted != Wanted::Running;
         match vm.phase {
+            Phase::Starting { .. } | Phase::Running { .. } if unwanted => self.order_stop(name, true),
             Phase::Starting { .. } if state == VmRunState::Running => self.vm_started(name, host),
             Phase::Starting { .. } if !self.commands.has(name, vm.generation) => self.order_start(name, host),
             Phase::Running { ready: None, .. } => self.begin_check(name),
