@@ -101,3 +101,32 @@ fn a_vm_that_was_to_be_stopped_is_stopped_when_its_host_answers_again() {
         world.until(60, "v1 is stopped", |world| world.where_is(&vm("v1")).is_empty());
     }
 }
+
+#[test]
+fn a_fence_that_is_changed_while_it_is_tried_proves_nothing() {
+    let text = fleet::toml(3, 3);
+    let mut world = up(&text, 3);
+    world.hosts.get_mut(&host("h1")).expect("h1").cut = true;
+    world.until(10, "it is being fenced", |world| world.said("h1 has failed"));
+    apply(&mut world, &text.replace("https://192.0.2.1\"", "https://192.0.2.99\""));
+    world.hosts.get_mut(&host("h1")).expect("h1").bmc = false;
+    let fenced = lifeboat_brain::fleet::Input::FenceEnded { host: host("h1"), attempt: 1, result: Ok(()) };
+    world.give(fenced);
+    world.run(20);
+    assert!(!world.said("h1 is fenced"), "the wrong machine was read as off\n{}", world.log.join("\n"));
+}
+
+#[test]
+fn a_host_that_booted_anew_is_not_taken_back_before_the_attempt_to_cut_its_power_has_ended() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    world.power_off(&host("h1"));
+    world.run_ms(2300);
+    world.power_on(&host("h1"));
+    world.run(10);
+    assert!(!world.hosts[&host("h1")].power, "the attempt cut it");
+    let brain = world.brain.as_ref().expect("a controller");
+    assert_eq!(brain.recoveries().len(), 1, "it was never up\n{}", world.log.join("\n"));
+    world.power_on(&host("h1"));
+    world.until(10, "it is taken back", |world| world.said("h1 is back"));
+    assert!(world.all_up(&fleet::names(3)));
+}

@@ -8,6 +8,7 @@ use lifeboat_model::{FenceName, HostName, Seconds, trace::What};
 
 use super::{
     Brain, Effect, FenceProof,
+    hosts::Trying,
     records::{HostCondition, Phase, Severity},
     timers::Timer,
 };
@@ -45,7 +46,7 @@ impl Brain {
             self.round_failed(name);
             return;
         };
-        host.trying = Some(position);
+        host.trying = Some(Trying { position, device: device.clone() });
         host.record.fence_attempt += 1;
         let attempt = host.record.fence_attempt;
         if let Some(recovery) = self.recoveries.get_mut(&recovery) {
@@ -62,16 +63,15 @@ impl Brain {
 
     /// An attempt with one device has ended.
     pub(super) fn fence_ended(&mut self, name: &HostName, attempt: u64, result: Result<(), String>) {
-        let Some(host) = self.hosts.get_mut(name) else { return };
+        let Some(host) = self.hosts.get_mut(name).filter(|host| host.record.fence_attempt == attempt) else { return };
+        let Some(Trying { position, device }) = host.trying.take() else { return };
         let HostCondition::Failed { recovery, .. } = host.record.condition else { return };
-        if host.record.fence_attempt != attempt {
+        let declared = self.declared.hosts.get(name).and_then(|spec| spec.fences.get(position));
+        if declared != Some(&device) {
+            // What another device says of another machine is no proof.
+            self.try_device(name, 0);
             return;
         }
-        let Some(position) = host.trying.take() else { return };
-        let Some(device) = self.declared.hosts.get(name).and_then(|spec| spec.fences.get(position)) else {
-            self.round_failed(name);
-            return;
-        };
         let device = device.name().clone();
         match result {
             Ok(()) => self.proven(name, FenceProof::Power { device }),
@@ -120,8 +120,7 @@ impl Brain {
     /// The fence device that is being tried on a failed host.
     #[must_use]
     pub fn fencing_with(&self, name: &HostName) -> Option<&FenceName> {
-        let position = self.hosts.get(name)?.trying?;
-        self.declared.hosts.get(name)?.fences.get(position).map(|device| device.name())
+        self.hosts.get(name)?.trying.as_ref().map(|trying| trying.device.name())
     }
 
     /// What is waited for while a failed host is not fenced; none: its fence is not waited for.
@@ -164,8 +163,8 @@ impl Brain {
         let method = proof.method().to_owned();
         let text =
             format!("{name} is fenced after {}: {proof}. Its VMs are started elsewhere now", since.since(declared));
+        // An attempt that is under way goes on: until it ends the host is not taken back.
         host.record.condition = HostCondition::Fenced { recovery, since, proof: proof.clone() };
-        host.trying = None;
         host.answers_again = false;
         self.journal.hosts.insert(name.clone());
         self.timers.cancel(&Timer::Fence(name.clone()));

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, trace::What};
+use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, spec::FenceSpec, trace::What};
 
 use super::{
     Brain, Effect, FenceProof, LinkId,
@@ -32,6 +32,15 @@ pub struct Link {
     pub version: String,
 }
 
+/// A fence device that is being tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trying {
+    /// Its position in the host's list.
+    pub(super) position: usize,
+    /// As it was declared when the attempt began.
+    pub(super) device: FenceSpec,
+}
+
 /// A host as it is now.
 #[derive(Clone, Debug)]
 pub struct HostState {
@@ -47,8 +56,8 @@ pub struct HostState {
     pub(super) probe: Option<u64>,
     /// Whether its agent said Hello again while its fencing was under way.
     pub(super) answers_again: bool,
-    /// The fence device that is being tried: its position in the host's list.
-    pub(super) trying: Option<usize>,
+    /// The fence device that is being tried.
+    pub(super) trying: Option<Trying>,
     /// Rounds through all of its fence devices that failed.
     pub(super) failed_rounds: u32,
 }
@@ -151,15 +160,24 @@ impl Brain {
         match host.record.condition.clone() {
             HostCondition::Failed { .. } if same_boot && host.trying.is_some() => {
                 host.answers_again = true;
-                self.reject(name, link, "this host is being fenced; it is taken back when that has failed".to_owned());
+                self.reject_while_fenced(name, link);
                 return;
             }
             HostCondition::Failed { .. } if same_boot => self.never_left(name),
             HostCondition::Failed { .. } => self.proven(name, FenceProof::Rebooted),
-            HostCondition::Fenced { proof, .. } if same_boot => self.fence_lied(name, &proof),
+            HostCondition::Fenced { proof, .. } if same_boot && host.trying.is_none() => self.fence_lied(name, &proof),
             HostCondition::New | HostCondition::Up | HostCondition::Fenced { .. } => {}
         }
+        if self.hosts.get(name).is_some_and(|host| host.trying.is_some()) {
+            self.reject_while_fenced(name, link);
+            return;
+        }
         self.take_up(name, link, &hello, same_boot);
+    }
+
+    /// The attempt that is under way may still cut the host's power, so nothing may run there before it has ended.
+    fn reject_while_fenced(&mut self, name: &HostName, link: LinkId) {
+        self.reject(name, link, "this host is being fenced; it is taken back when that has ended".to_owned());
     }
 
     /// Makes a host that said Hello one of ours.
