@@ -130,3 +130,14 @@ fn a_host_that_booted_anew_is_not_taken_back_before_the_attempt_to_cut_its_power
     world.until(10, "it is taken back", |world| world.said("h1 is back"));
     assert!(world.all_up(&fleet::names(3)));
 }
+
+#[test]
+fn a_disabled_vm_that_went_unseen_can_be_enabled() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    order(&mut world, "v1", VmAction::Disable);
+    world.power_off(&host("h1"));
+    world.power_on(&host("h1"));
+    world.run(10);
+    order(&mut world, "v1", VmAction::Enable);
+    world.until(60, "v1 is up", |world| world.all_up(&[vm("v1")]));
+}

@@ -259,7 +259,6 @@ impl Brain {
                 // A start that was ordered and is not there may still be under way on this very link's other end: the
                 // command is sent again and answers for itself, unless the host has booted anew.
                 None if starting && same_boot && self.commands.has(&vm, generation) => {}
-                _ if !record.enabled => {}
                 _ => {
                     let why = if same_boot { "its process was gone" } else { "its host had booted anew" };
                     self.vm_exited(name, &vm, generation, false, why);
