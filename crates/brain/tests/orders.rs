@@ -141,3 +141,28 @@ fn a_disabled_vm_that_went_unseen_can_be_enabled() {
     order(&mut world, "v1", VmAction::Enable);
     world.until(60, "v1 is up", |world| world.all_up(&[vm("v1")]));
 }
+
+#[test]
+fn a_disabled_vm_is_not_stopped_for_not_answering() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    world.guest_answers = false;
+    order(&mut world, "v1", VmAction::Restart);
+    world.run(10);
+    assert_eq!(world.where_is(&vm("v1")), [host("h1")]);
+    order(&mut world, "v1", VmAction::Disable);
+    world.run(120);
+    assert_eq!(world.where_is(&vm("v1")), [host("h1")]);
+}
+
+#[test]
+fn a_vm_that_was_up_is_not_stopped_when_its_host_answers_again_and_the_check_does_not() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    let h1 = world.hosts.get_mut(&host("h1")).expect("h1");
+    (h1.bmc, h1.cut) = (false, true);
+    world.guest_answers = false;
+    world.run(10);
+    world.hosts.get_mut(&host("h1")).expect("h1").cut = false;
+    world.run(300);
+    assert_eq!(world.starts.len(), 3, "{}", world.log.join("\n"));
+    assert!(world.all_up(&fleet::names(3)));
+}

@@ -373,8 +373,13 @@ impl Brain {
         self.journal.hosts.insert(name.clone());
         let back: BTreeSet<VmName> = self.vms_that_may_run_on(name);
         for vm in &back {
-            // Its Hello says which of them run. What was under way when it fell silent is not known otherwise.
-            self.set_phase(vm, Phase::Starting { host: name.clone() });
+            // Its Hello says which of them run. What was under way when it fell silent is not known otherwise; what had
+            // answered its check need not answer again, for it may be the network that is in trouble.
+            let phase = match self.vms.get(vm).map(|record| &record.phase) {
+                Some(Phase::Lost { ready: Some(at), .. }) => Phase::Running { host: name.clone(), ready: Some(*at) },
+                _ => Phase::Starting { host: name.clone() },
+            };
+            self.set_phase(vm, phase);
         }
         self.release_recovery(name, &back);
         let event = self.trace(What::HostUp).host(name);

@@ -232,6 +232,7 @@ impl Brain {
             }
             VmAction::Enable => {
                 vm.enabled = true;
+                self.look_again(name);
                 self.want_plan(format!("{name} is enabled"));
             }
         }

@@ -36,7 +36,7 @@ impl Brain {
         }
         for vm in &mut fleet.vms {
             vm.host = self.vms.get(&vm.name).and_then(|record| match &record.phase {
-                Phase::Lost { host } => Some(host.clone()),
+                Phase::Lost { host, .. } => Some(host.clone()),
                 phase => phase.occupies().cloned(),
             });
         }
@@ -254,7 +254,7 @@ impl Brain {
         }
         match &vm.phase {
             Phase::Running { .. } | Phase::Stopping { .. } | Phase::Starting { .. } => vm.problem.clone(),
-            Phase::Lost { host } => self.fence_wait(host),
+            Phase::Lost { host, .. } => self.fence_wait(host),
             Phase::Preparing { .. } | Phase::Stopped => {
                 if let Some(reason) = self.unplaced.get(name) {
                     return Some(format!("no place: {reason}"));

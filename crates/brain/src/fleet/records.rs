@@ -120,6 +120,9 @@ pub enum Phase {
     Lost {
         /// The host.
         host: HostName,
+        /// When it answered its check, before its host was lost; none: it had not.
+        #[serde(default)]
+        ready: Option<Time>,
     },
 }
 
@@ -129,9 +132,10 @@ impl Phase {
     pub const fn may_run_on(&self) -> Option<&HostName> {
         match self {
             Self::Stopped | Self::Preparing { .. } => None,
-            Self::Starting { host } | Self::Running { host, .. } | Self::Stopping { host } | Self::Lost { host } => {
-                Some(host)
-            }
+            Self::Starting { host }
+            | Self::Running { host, .. }
+            | Self::Stopping { host }
+            | Self::Lost { host, .. } => Some(host),
         }
     }
 

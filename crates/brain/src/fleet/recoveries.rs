@@ -123,7 +123,11 @@ impl Brain {
     /// Marks the VMs of a failed host as lost, and takes those that were on their way to it off it.
     pub(super) fn lose_vms(&mut self, host: &HostName, lost: &BTreeSet<VmName>, id: RecoveryId) {
         for vm in lost {
-            self.set_phase(vm, Phase::Lost { host: host.clone() });
+            let ready = match self.vms.get(vm).map(|record| &record.phase) {
+                Some(Phase::Running { ready, .. }) => *ready,
+                _ => None,
+            };
+            self.set_phase(vm, Phase::Lost { host: host.clone(), ready });
             let in_recovery = self.recoveries.get(&id).is_some_and(|recovery| recovery.vms.contains_key(vm));
             if let Some(record) = self.vms.get_mut(vm).filter(|_| in_recovery) {
                 record.recovery = Some(id);

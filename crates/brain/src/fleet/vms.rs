@@ -102,6 +102,13 @@ impl Brain {
         self.settings.retries.start_timeout_s.max(start * 4)
     }
 
+    /// Looks again at a VM that runs and has not answered.
+    pub(super) fn look_again(&mut self, name: &VmName) {
+        if self.vms.get(name).is_some_and(|vm| matches!(vm.phase, Phase::Running { ready: None, .. })) {
+            self.begin_check(name);
+        }
+    }
+
     fn begin_check(&mut self, name: &VmName) {
         let (Some(vm), Some(spec)) = (self.vms.get(name), self.declared.vms.get(name)) else { return };
         let Some(check) = spec.check.clone() else {
@@ -122,6 +129,9 @@ impl Brain {
         }
         let Some(vm) = self.vms.get(name) else { return };
         let Phase::Running { host, ready: None } = vm.phase.clone() else { return };
+        if !vm.enabled && result.is_err() {
+            return;
+        }
         match result {
             Ok(()) => self.vm_ready(name),
             Err(seen) => {

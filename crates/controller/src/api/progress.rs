@@ -54,7 +54,7 @@ pub(super) fn of(brain: &Brain, name: &VmName, vm: &VmRecord) -> Progress {
         Phase::Lost { .. } | Phase::Stopped | Phase::Preparing { .. } if !vm.enabled => {
             Progress::nowhere(VmPhase::Disabled)
         }
-        Phase::Lost { host } => {
+        Phase::Lost { host, .. } => {
             Progress { waits: Some(Waits::Fence(host.clone())), ..Progress::at(VmPhase::Lost, host) }
         }
         Phase::Stopped | Phase::Preparing { .. } if vm.wanted != Wanted::Running => Progress::nowhere(VmPhase::Stopped),
