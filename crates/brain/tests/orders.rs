@@ -166,3 +166,19 @@ fn a_vm_that_was_up_is_not_stopped_when_its_host_answers_again_and_the_check_doe
     assert_eq!(world.starts.len(), 3, "{}", world.log.join("\n"));
     assert!(world.all_up(&fleet::names(3)));
 }
+
+#[test]
+fn a_fence_device_that_is_declared_during_a_recovery_is_used() {
+    let text = fleet::toml(3, 3);
+    let bare = {
+        let start = text.find("[[host.fence]]\nname = \"bmc-h1\"").expect("h1's fence");
+        let end = text[start + 2..].find("[[").expect("more") + start + 2;
+        text[..start].to_owned() + &text[end..]
+    };
+    let mut world = up(&bare, 3);
+    world.power_off(&host("h1"));
+    world.run(10);
+    assert!(world.said("h1 has failed"));
+    apply(&mut world, &text);
+    world.until(60, "the new device is tried", |world| world.all_up(&fleet::names(3)));
+}

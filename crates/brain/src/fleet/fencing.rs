@@ -90,6 +90,20 @@ impl Brain {
         }
     }
 
+    /// Begins with hosts that wait for an operator alone, since they had no fence device, when they have one now.
+    pub(super) fn try_new_fences(&mut self) {
+        let idle = |(name, host): &(&HostName, &super::HostState)| {
+            let failed = matches!(host.record.condition, HostCondition::Failed { .. });
+            let declared = self.declared.hosts.get(*name).is_some_and(|spec| !spec.fences.is_empty());
+            let waits = host.trying.is_some() || self.timers.is_set(&Timer::Fence((*name).clone()));
+            failed && declared && !waits
+        };
+        let idle: Vec<HostName> = self.hosts.iter().filter(idle).map(|(name, _)| name.clone()).collect();
+        for name in idle {
+            self.try_fence(&name);
+        }
+    }
+
     fn wait_for_hello(&mut self, name: &HostName) {
         let again = self.now + self.settings.liveness.lost_after_s;
         if let Some(host) = self.hosts.get_mut(name) {

@@ -72,6 +72,7 @@ impl Brain {
                 self.journal.vms.insert(vm.name.clone());
             }
         }
+        self.try_new_fences();
         let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
         self.tell(Severity::Info, text, |_| {});
         self.want_plan("the fleet was changed");
