@@ -182,3 +182,42 @@ fn a_fence_device_that_is_declared_during_a_recovery_is_used() {
     apply(&mut world, &text);
     world.until(60, "the new device is tried", |world| world.all_up(&fleet::names(3)));
 }
+
+#[test]
+fn a_stage_does_not_wait_for_a_vm_that_was_disabled_meanwhile() {
+    let text = fleet::toml(3, 6) + "[[group]]\nname = \"shop\"\nstages = [[\"v4\"], [\"v1\"]]\n";
+    for after_ms in (3000..9000).step_by(500) {
+        let mut world = up(&text, 6);
+        world.power_off(&host("h1"));
+        world.run_ms(after_ms);
+        order(&mut world, "v4", VmAction::Disable);
+        world.until(120, "v1 is back", |world| world.all_up(&[vm("v1")]));
+    }
+}
+
+#[test]
+fn a_vm_that_shuts_itself_down_makes_room_for_one_that_waits() {
+    let text = fleet::toml(2, 4).replace("memory_mib = 16384", "memory_mib = 3072");
+    let mut world = up(&text, 4);
+    world.power_off(&host("h1"));
+    world.run(60);
+    let brain = world.brain.as_ref().expect("a controller");
+    let (waits, _) = brain.unplaced().first_key_value().expect("one VM has no place");
+    let waits = [waits.clone()];
+    world.kill_vm(&vm("v2"), true);
+    world.until(60, "it takes the room", |world| world.all_up(&waits));
+}
+
+#[test]
+fn a_disabled_vms_end_makes_room_for_one_that_waits() {
+    let text = fleet::toml(2, 4).replace("memory_mib = 16384", "memory_mib = 3072");
+    let mut world = up(&text, 4);
+    world.power_off(&host("h1"));
+    world.run(60);
+    let brain = world.brain.as_ref().expect("a controller");
+    let (waits, _) = brain.unplaced().first_key_value().expect("one VM has no place");
+    let waits = [waits.clone()];
+    order(&mut world, "v2", VmAction::Disable);
+    world.kill_vm(&vm("v2"), false);
+    world.until(60, "it takes the room", |world| world.all_up(&waits));
+}

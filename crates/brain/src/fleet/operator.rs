@@ -230,6 +230,8 @@ impl Brain {
                 self.settle_entry(name, EntryState::Released);
                 self.drop_from_plan(name);
                 self.unprepare(name);
+                // Stages of its group may wait for it, and VMs for its room.
+                self.want_plan(format!("{name} is disabled"));
             }
             VmAction::Enable => {
                 vm.enabled = true;

@@ -194,6 +194,7 @@ impl Brain {
         self.add_trace(event);
         let Some(vm) = self.vms.get_mut(name) else { return };
         if !vm.enabled {
+            self.want_plan(format!("{name} has ended"));
             return;
         }
         if by_guest {
@@ -202,6 +203,7 @@ impl Brain {
             self.drop_from_plan(name);
             let text = format!("{name} shut itself down on {host}. It is left off: lifeboat vm start {name} starts it");
             self.tell(Severity::Info, text, |event| (event.host, event.vm) = (Some(host.clone()), Some(name.clone())));
+            self.want_plan(format!("{name} has shut itself down"));
             return;
         }
         let why = format!("it died on {host}: {detail}");
