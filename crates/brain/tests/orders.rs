@@ -221,3 +221,19 @@ fn a_disabled_vms_end_makes_room_for_one_that_waits() {
     world.kill_vm(&vm("v2"), false);
     world.until(60, "it takes the room", |world| world.all_up(&waits));
 }
+
+#[test]
+fn vms_that_never_answered_and_were_given_up_leave_the_start_slots_to_others() {
+    let mut world = up(&fleet::toml(1, 6), 6);
+    world.guest_answers = false;
+    for name in ["v1", "v2"] {
+        order(&mut world, name, VmAction::Restart);
+    }
+    world.until(900, "they are given up", |world| world.said("v1 is given up") && world.said("v2 is given up"));
+    world.guest_answers = true;
+    order(&mut world, "v3", VmAction::Restart);
+    world.run(1);
+    world.until(60, "v3 is up", |world| world.all_up(&[vm("v3")]));
+    order(&mut world, "v1", VmAction::Start);
+    world.until(60, "v1 is looked at again", |world| world.all_up(&[vm("v1")]));
+}

@@ -255,6 +255,7 @@ impl Brain {
         vm.given_up = None;
         vm.failures.clear();
         vm.avoid.clear();
+        self.look_again(name);
         self.want_plan(format!("an operator wants {name} to run"));
     }
 

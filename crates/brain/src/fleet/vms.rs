@@ -48,7 +48,12 @@ impl Brain {
 
     /// Whether a VM takes one of its host's start slots: its start is ordered and it is not up yet.
     pub(super) fn is_starting(vm: &VmRecord) -> bool {
-        matches!(vm.phase, Phase::Starting { .. } | Phase::Running { ready: None, .. })
+        match vm.phase {
+            Phase::Starting { .. } => true,
+            // One that was given up is waited for no longer.
+            Phase::Running { ready: None, .. } => vm.given_up.is_none(),
+            _ => false,
+        }
     }
 
     /// Orders the start of a prepared VM.
@@ -262,7 +267,11 @@ impl Brain {
     pub(super) fn give_up(&mut self, name: &VmName, why: &str) {
         let Some(vm) = self.vms.get_mut(name) else { return };
         vm.given_up = Some(why.to_owned());
+        if let Some(names) = vm.phase.may_run_on().and_then(|host| self.starting.get_mut(host)) {
+            names.remove(name);
+        }
         self.journal.vms.insert(name.clone());
+        self.execution_changed();
         self.drop_from_plan(name);
         self.settle_entry(name, EntryState::GivenUp { why: why.to_owned() });
         let text = format!("{name} is given up: {why}. When the cause is mended: lifeboat vm start {name}");
