@@ -237,3 +237,18 @@ fn vms_that_never_answered_and_were_given_up_leave_the_start_slots_to_others() {
     order(&mut world, "v1", VmAction::Start);
     world.until(60, "v1 is looked at again", |world| world.all_up(&[vm("v1")]));
 }
+
+#[test]
+fn a_recovery_ends_when_the_last_vm_that_it_waits_for_is_deleted() {
+    let text = fleet::toml(2, 4).replace("memory_mib = 16384", "memory_mib = 3072");
+    let mut world = up(&text, 4);
+    world.power_off(&host("h1"));
+    world.run(60);
+    let brain = world.brain.as_ref().expect("a controller");
+    let (waits, _) = brain.unplaced().first_key_value().expect("one VM has no place");
+    let name = waits.to_string();
+    world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name });
+    world.answers.last().expect("an answer").clone().expect("it is deleted");
+    world.run(1);
+    assert!(world.no_open_recovery(), "{}", world.log.join("\n"));
+}

@@ -142,7 +142,10 @@ impl Brain {
                 }
             }
             ObjectKind::Vm => {
-                if let Some((name, _)) = self.vms.remove_entry(name) {
+                if let Some(name) = self.vms.get_key_value(name).map(|(name, _)| name.clone()) {
+                    self.settle_entry(&name, EntryState::Released);
+                    self.drop_from_plan(&name);
+                    self.vms.remove(&name);
                     self.commands.forget_vm(&name);
                     self.journal.vms.insert(name);
                 }
