@@ -2,7 +2,7 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind, VmAction, records::Phase};
+use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind, VmAction};
 use world::{Faults, World, fleet, host, vm};
 
 fn up(text: &str, vms: usize) -> World {
@@ -23,10 +23,6 @@ fn apply(world: &mut World, text: &str) {
 
 fn maintain(world: &mut World, name: &str, on: bool) {
     world.order(OperatorOrder::Maintenance { host: host(name), on });
-}
-
-fn phase(world: &World, name: &str) -> Phase {
-    world.brain.as_ref().expect("a controller").vms()[name].phase.clone()
 }
 
 #[test]
@@ -251,4 +247,24 @@ fn a_recovery_ends_when_the_last_vm_that_it_waits_for_is_deleted() {
     world.answers.last().expect("an answer").clone().expect("it is deleted");
     world.run(1);
     assert!(world.no_open_recovery(), "{}", world.log.join("\n"));
+}
+
+#[test]
+fn a_vm_that_is_deleted_and_declared_again_runs() {
+    let text = fleet::toml(2, 2);
+    let mut world = up(&text, 2);
+    for _ in 0..3 {
+        for on in ["h1", "h2"] {
+            maintain(&mut world, on, true);
+            order(&mut world, "v1", VmAction::Restart);
+            world.run(30);
+            maintain(&mut world, on, false);
+        }
+    }
+    order(&mut world, "v1", VmAction::Stop);
+    world.run(5);
+    world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name: "v1".to_owned() });
+    apply(&mut world, &text);
+    world.until(60, "v1 is up", |world| world.all_up(&[vm("v1")]));
+    assert!(!world.said("refused an order"), "{}", world.log.join("\n"));
 }

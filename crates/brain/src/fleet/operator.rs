@@ -61,14 +61,17 @@ impl Brain {
         }
         for volume in &declaration.volumes {
             if !self.volumes.contains_key(&volume.name) {
-                let record = VolumeRecord { since: self.now, ..VolumeRecord::default() };
+                let generation = self.counters.deleted;
+                let record = VolumeRecord { generation, since: self.now, ..VolumeRecord::default() };
                 self.volumes.insert(volume.name.clone(), VolumeState::new(record));
                 self.journal.volumes.insert(volume.name.clone());
             }
         }
         for vm in &declaration.vms {
             if !self.vms.contains_key(&vm.name) {
-                self.vms.insert(vm.name.clone(), VmRecord { since: self.now, ..VmRecord::default() });
+                let born = self.counters.deleted;
+                let record = VmRecord { generation: born, born, since: self.now, ..VmRecord::default() };
+                self.vms.insert(vm.name.clone(), record);
                 self.journal.vms.insert(vm.name.clone());
             }
         }
@@ -145,13 +148,16 @@ impl Brain {
                 if let Some(name) = self.vms.get_key_value(name).map(|(name, _)| name.clone()) {
                     self.settle_entry(&name, EntryState::Released);
                     self.drop_from_plan(&name);
-                    self.vms.remove(&name);
+                    if let Some(vm) = self.vms.remove(&name) {
+                        self.generation_ends(vm.generation);
+                    }
                     self.commands.forget_vm(&name);
                     self.journal.vms.insert(name);
                 }
             }
             ObjectKind::Volume => {
-                if let Some((name, _)) = self.volumes.remove_entry(name) {
+                if let Some((name, volume)) = self.volumes.remove_entry(name) {
+                    self.generation_ends(volume.record.generation);
                     self.journal.volumes.insert(name);
                 }
             }
@@ -160,6 +166,12 @@ impl Brain {
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
         Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })
+    }
+
+    /// Remembers a generation whose object is forgotten here but not by agents and arrays: they refuse lower ones.
+    fn generation_ends(&mut self, generation: lifeboat_model::Generation) {
+        self.counters.deleted = self.counters.deleted.max(generation);
+        self.journal.counters = true;
     }
 
     /// Whether an object may be forgotten as things are.

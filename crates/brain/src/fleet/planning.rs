@@ -107,7 +107,7 @@ impl Brain {
 
     /// The declared host of a VM that has never run.
     fn first_host(&self, name: &VmName, vm: &VmRecord) -> Option<&HostName> {
-        if vm.generation.0 > 0 {
+        if vm.generation > vm.born {
             return None;
         }
         self.declared.vms.get(name).and_then(|spec| spec.host.as_ref())

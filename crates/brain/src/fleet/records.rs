@@ -157,6 +157,9 @@ impl Phase {
 pub struct VmRecord {
     /// Generation of the newest intent to run it somewhere.
     pub generation: Generation,
+    /// The generation that it was declared with: that of no intent, and none lower than any of a deleted VM of its name.
+    #[serde(default)]
+    pub born: Generation,
     /// What is wanted.
     pub wanted: Wanted,
     /// Whether Lifeboat looks after it.
@@ -186,6 +189,7 @@ impl Default for VmRecord {
     fn default() -> Self {
         Self {
             generation: Generation(0),
+            born: Generation(0),
             wanted: Wanted::Running,
             enabled: true,
             phase: Phase::Stopped,
@@ -402,4 +406,7 @@ pub struct Counters {
     pub recoveries: u64,
     /// Plans so far.
     pub plans: u64,
+    /// The highest generation of the VMs and volumes that were deleted.
+    #[serde(default)]
+    pub deleted: Generation,
 }
