@@ -4,12 +4,14 @@
 //! go. Each step finds what is there by the lab's name and does nothing when nothing is, so that it may follow a crash at any
 //! moment and be run twice.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, time::Duration};
 
-use crate::{Lab, LabError, layout::Layout, network, up::lock};
+use crate::{Lab, LabError, layout::Layout, network, process::wait_for, up::lock};
 
 /// How often what appears while it is taken away is taken away again.
 const SWEEPS: usize = 10;
+/// How long programs are waited for that a killed `up` has left.
+const STRAGGLERS: Duration = Duration::from_secs(3);
 
 impl Lab {
     /// Takes the lab of this name down and leaves nothing of it: no process, namespace, cgroup or directory. Gives whether
@@ -43,6 +45,8 @@ pub(crate) fn take_down(layout: &Layout) -> Result<(), LabError> {
     // A killed `up` may have left a program at work that makes one thing more: what appears meanwhile is taken away too.
     for _ in 0..SWEEPS {
         layout.cgroup()?.remove()?;
+        // A person's shell in the lab's network is such a program too, and is not waited for any longer than this.
+        let _ = wait_for("the programs of a killed up", "", STRAGGLERS, || (!has_straggler(layout)).then_some(()));
         network::remove(layout)?;
         if !layout.cgroup()?.path().exists() && network::namespaces(layout).is_empty() {
             break;
@@ -57,6 +61,16 @@ pub(crate) fn take_down(layout: &Layout) -> Result<(), LabError> {
     }
     let registry = Layout::registry(&layout.name);
     gone(fs::remove_file(&registry), &registry)
+}
+
+/// Whether a program outside of the lab's cgroup is at work on one of its namespaces.
+fn has_straggler(layout: &Layout) -> bool {
+    let prefix = layout.netns_prefix();
+    let names_ours = |path: &Path| {
+        fs::read(path.join("cmdline"))
+            .is_ok_and(|words| words.split(|byte| *byte == 0).any(|word| word.starts_with(prefix.as_bytes())))
+    };
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| names_ours(&entry.path()))
 }
 
 /// Empties the lab's directory; what says whose it is goes last.
