@@ -4,10 +4,10 @@ CARGO ?= cargo
 PROFILE ?= release
 BINARY := target/$(PROFILE)/lifeboat
 
-.PHONY: help deps build test lint demo bench clean-lab
+.PHONY: help deps build test lint demo bench bench-planner clean-lab
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 deps: ## install what the lab and the tests need (Debian 12 or 13; says what and why)
 	@tools/install-deps.sh
@@ -30,6 +30,10 @@ lint: ## formatting, warnings, layers, licences
 
 bench: deps build ## measure, and write the tables into docs/benchmarks.md
 	@tools/bench.sh $(BINARY)
+
+bench-planner: ## measure the planner, and write its table into docs/benchmarks.md
+	$(CARGO) build --locked --release --package lifeboat-planner --examples
+	@tools/bench-planner.py --tools ../shared/tools --write docs/benchmarks.md
 
 clean-lab: ## take down a lab that was left behind
 	@$(BINARY) lab down

@@ -10,7 +10,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and all is well
   1  the operation failed, or what was asked about is not well (status: somebody must act; plan: a VM has no place;
-     recoveries watch: a VM has no place)
+     drill: a VM would not come back; rolling: a host cannot be emptied; recoveries watch: a VM has no place)
   2  the command line, a file or a value is wrong; nothing was changed
   3  the controller cannot be reached, or is not ready
   4  refused as things stand (still in use, not failed, not allowed)
@@ -68,6 +68,10 @@ pub enum Command {
     Get(commands::get::Arguments),
     /// Plan for the failure of hosts, and change nothing
     Plan(commands::plan::Arguments),
+    /// Plan for the failure of each host, rack or site, and say what would not come back
+    Drill(commands::drill::Arguments),
+    /// Say which hosts can be down together for a reboot
+    Rolling(commands::rolling::Arguments),
     /// Say, as the last resort of fencing, that a failed host has no power
     Recover(commands::recover::Arguments),
     /// Watch a recovery as it runs

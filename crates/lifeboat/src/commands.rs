@@ -12,6 +12,7 @@ pub mod completions;
 pub mod controller;
 pub mod daemon;
 pub mod delete;
+pub mod drill;
 pub mod events;
 pub mod export;
 pub mod file;
@@ -21,11 +22,13 @@ pub mod operator;
 pub mod plan;
 pub mod recover;
 pub mod recoveries;
+pub mod rolling;
 pub mod status;
 pub mod token;
 pub mod trace;
 pub mod vm;
 pub mod watch;
+pub mod what_if;
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Outcome {
@@ -40,6 +43,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Apply(it) => wait_for(apply::run(&context, &it)),
         Command::Get(it) => wait_for(get::run(&context, &it)),
         Command::Plan(it) => wait_for(plan::run(&context, &it)),
+        Command::Drill(it) => wait_for(drill::run(&context, &it)),
+        Command::Rolling(it) => wait_for(rolling::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
         Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
         Command::Vm(it) => wait_for(vm::run(&context, &it)),

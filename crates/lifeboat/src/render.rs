@@ -3,12 +3,16 @@
 //! Nothing here reads a clock, a terminal or the environment: [`Look`] says how wide and how colourful the text may be
 //! and in which time zone, the views say what time it is at the controller. So each screen can be tested as it is.
 
+pub mod drill;
 pub mod event;
+pub mod explain;
 pub mod outcome;
 pub mod paint;
 pub mod plan;
 pub mod progress;
+pub mod reason;
 pub mod recovery;
+pub mod rolling;
 pub mod rows;
 pub mod status;
 pub mod table;

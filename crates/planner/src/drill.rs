@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use lifeboat_model::fleet::{Fleet, HostState};
 use lifeboat_model::plan::{ClassSummary, Request, Unplaced};
 use lifeboat_model::{ClassName, HostName, Seconds};
+use serde::Serialize;
 
 use crate::case::Case;
 use crate::emit;
@@ -27,7 +28,7 @@ pub enum By {
 }
 
 /// One what-if.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WhatIf {
     /// What fails: host names, label values or sites, as many as the depth.
     pub name: Vec<String>,
@@ -59,7 +60,7 @@ impl WhatIf {
 }
 
 /// The answer of a drill.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Drill {
     /// Every what-if, in the fleet's order.
     pub what_ifs: Vec<WhatIf>,

@@ -7,6 +7,7 @@ use lifeboat_model::fleet::Fleet;
 use lifeboat_model::plan::{Action, Plan, Request, Step, StepId};
 use lifeboat_model::reason::Reason;
 use lifeboat_model::{ArrayName, ClassName, GroupName, HostName, Seconds, VmName};
+use serde::Serialize;
 
 use crate::PlanError;
 use crate::bounds::{self, Because};
@@ -16,7 +17,7 @@ use crate::make_room::{self, MadeRoom};
 use crate::room::{Blocker, Room};
 
 /// What a plan does with a VM, and why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Explanation {
     /// The VM.
     pub vm: VmName,
@@ -29,7 +30,8 @@ pub struct Explanation {
 }
 
 /// What becomes of a VM.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "becomes", rename_all = "snake_case")]
 pub enum Outcome {
     /// It is started.
     Ready {
@@ -61,7 +63,7 @@ pub enum Outcome {
 }
 
 /// A step of a critical path.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Link {
     /// The step.
     pub step: StepId,
@@ -78,7 +80,8 @@ pub struct Link {
 }
 
 /// What a step waits for beside the steps that it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
 pub enum Wait {
     /// The host starts others first; the one whose end it waited for.
     Starts {
@@ -97,7 +100,7 @@ pub enum Wait {
 }
 
 /// Why a VM is not on a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Elsewhere {
     /// The host.
     pub host: HostName,
@@ -106,7 +109,8 @@ pub struct Elsewhere {
 }
 
 /// Why not there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
 pub enum WhyNot {
     /// It is down, failed, in maintenance, or kept as a spare.
     Closed,
@@ -263,7 +267,7 @@ fn elsewhere(case: &Case<'_>, plan: &Plan, vm: u32, here: &HostName) -> Vec<Else
 }
 
 /// What keeps a class from being ready sooner.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClassBound {
     /// The class, with all above it.
     pub class: ClassName,
@@ -276,7 +280,8 @@ pub struct ClassBound {
 }
 
 /// What makes a bound.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
 pub enum Bound {
     /// Nothing is to be done.
     Nothing,

@@ -6,6 +6,7 @@
 
 use lifeboat_model::HostName;
 use lifeboat_model::fleet::Fleet;
+use serde::Serialize;
 
 use crate::PlanError;
 use crate::case::Case;
@@ -13,7 +14,7 @@ use crate::index::{Index, NONE};
 use crate::room::Room;
 
 /// Hosts in groups that can be down together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Rolling {
     /// The groups, in the order of their making; every host in one of them can be emptied onto those outside.
     pub groups: Vec<Vec<HostName>>,

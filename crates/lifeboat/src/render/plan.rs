@@ -48,7 +48,8 @@ pub fn summary(plan: &Plan, fleet: &Fleet, look: &Look) -> String {
     out
 }
 
-fn some(names: &[&str]) -> String {
+/// `h1, h2 and h3`, or the first five and how many more.
+pub fn some(names: &[&str]) -> String {
     match names {
         [] => "nothing".to_owned(),
         [one] => (*one).to_owned(),
