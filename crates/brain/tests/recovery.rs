@@ -79,6 +79,26 @@ fn the_controller_may_be_killed_before_and_after_each_write_and_each_effect() {
 }
 
 #[test]
+fn a_recovery_goes_on_after_a_restart_in_which_the_lost_host_answers_first() {
+    let mut world = up(3, 6, Faults::default());
+    world.hosts.get_mut(&host("h1")).expect("h1").bmc = false;
+    world.power_off(&host("h1"));
+    world.run(10);
+    world.faults.crash = Some(Crash::AfterEffects(world.outputs() + 1));
+    world.until(10, "the controller is killed", |world| world.brain.is_none());
+    for other in ["h2", "h3"] {
+        world.hosts.get_mut(&host(other)).expect("a host").cut = true;
+    }
+    world.power_on(&host("h1"));
+    world.run(5);
+    for other in ["h2", "h3"] {
+        world.hosts.get_mut(&host(other)).expect("a host").cut = false;
+    }
+    let all = fleet::names(6);
+    world.until(60, "all VMs are back", |world| world.all_up(&all) && world.no_open_recovery());
+}
+
+#[test]
 fn nothing_starts_before_the_host_is_off_and_it_goes_on_when_the_bmc_is_back() {
     let mut world = up(3, 6, Faults::default());
     world.hosts.get_mut(&host("h1")).expect("h1").bmc = false;

@@ -182,7 +182,7 @@ impl Brain {
 
     /// Makes a host that said Hello one of ours.
     fn take_up(&mut self, name: &HostName, link: LinkId, hello: &Hello, same_boot: bool) {
-        let now = self.now;
+        let (now, missing) = (self.now, self.missing_links());
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_up = host.record.condition == HostCondition::Up;
         // Without a link nothing is said to it: what follows from its Hello comes after its Welcome.
@@ -207,6 +207,9 @@ impl Brain {
         let keep = self.keep_list(name);
         if let Some(host) = self.hosts.get_mut(name) {
             host.link = Some(Link { id: link, version: hello.version.clone() });
+        }
+        if missing && !self.missing_links() {
+            self.want_plan("all known hosts are heard again");
         }
         let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
         self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave: Vec::new() });
@@ -237,7 +240,10 @@ impl Brain {
         if waiting && self.execution.is_none() {
             self.timers.set(Timer::Settle, self.now + self.settings.liveness.suspect_after_s);
         } else {
-            self.timers.cancel(&Timer::Settle);
+            // What waits for known hosts to come back still does.
+            if !self.missing_links() {
+                self.timers.cancel(&Timer::Settle);
+            }
             self.want_plan("a host is up");
         }
     }
