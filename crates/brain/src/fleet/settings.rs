@@ -94,9 +94,26 @@ impl Settings {
         if self.retries.pause_s == Seconds::ZERO || self.retries.longest_pause_s < self.retries.pause_s {
             return Err("retries.pause_s must be above 0 and not above longest_pause_s".to_owned());
         }
+        if self.retries.command_timeout_s < Seconds::new(1) {
+            return Err("retries.command_timeout_s must be at least 1".to_owned());
+        }
         if self.retries.attempts == 0 || self.retries.map_attempts == 0 {
             return Err("retries.attempts and map_attempts must be at least 1".to_owned());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_not_said_again_without_a_pause() {
+        let mut settings = Settings::default();
+        settings.validate().expect("the defaults go together");
+        settings.retries.command_timeout_s = Seconds::ZERO;
+        let problem = settings.validate().expect_err("the brain would say it for ever within one call");
+        assert!(problem.contains("command_timeout_s"), "{problem}");
     }
 }
