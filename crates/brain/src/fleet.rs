@@ -154,7 +154,7 @@ impl Brain {
         match timer {
             Timer::Silence(host) => self.judge_silence(&host),
             Timer::Fence(host) => self.try_fence(&host),
-            Timer::Volume(volume) => self.retry_volume(&volume),
+            Timer::Volume(volume) => self.retry_remap(&volume),
             Timer::Command(id) => self.repeat_command(id),
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),

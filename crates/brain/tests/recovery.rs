@@ -190,6 +190,32 @@ fn an_array_that_answers_nobody_is_waited_for() {
 }
 
 #[test]
+fn a_dead_array_does_not_hold_up_the_vms_of_another() {
+    let mut text = fleet::toml(2, 12)
+        + "[[array]]\nname = \"a2\"\nmax_ops = 6\nremap_s = 0.1\nbackend = { kind = \"shared\", directory = \"/more\" }\n";
+    let other = [5, 11];
+    for v in other {
+        for d in 0..2 {
+            text = text.replace(
+                &format!("name = \"v{v}-d{d}\"\narray = \"a1\""),
+                &format!("name = \"v{v}-d{d}\"\narray = \"a2\""),
+            );
+        }
+    }
+    let mut world = World::new(fleet::declaration(&text), Faults::default());
+    let all = fleet::names(12);
+    world.until(120, "all VMs are up at first", |world| world.all_up(&all));
+    for v in (1..=12).filter(|v| !other.contains(v)) {
+        for d in 0..2 {
+            world.dead_volumes.insert(lifeboat_model::VolumeName::new(&format!("v{v}-d{d}")).expect("a name"));
+        }
+    }
+    world.power_off(&host("h1"));
+    let others = other.map(|v| world::vm(&format!("v{v}")));
+    world.until(60, "the VMs of the array that works are back", |world| world.all_up(&others));
+}
+
+#[test]
 fn a_host_that_boots_anew_unseen_gets_its_vms_restarted() {
     let mut world = up(3, 6, Faults::default());
     world.power_off(&host("h1"));

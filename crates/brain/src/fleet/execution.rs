@@ -7,19 +7,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::{
-    ArrayName, GroupName, HostName, Seconds, Time, VmName, VolumeName,
+    ArrayName, HostName, Seconds, Time, VmName, VolumeName,
     plan::{Action, Plan, Step},
 };
 
 use super::{
     Brain, PlanId,
-    records::{HostCondition, Phase, Severity, Wanted},
-    timers::Timer,
+    records::{HostCondition, Phase, Severity},
 };
 use crate::message::Order;
 
+mod stages;
+
+pub use stages::StageHold;
+
 /// Of the steps that one host could begin, so many are looked at when the first wait for a busy array.
 const LOOK_AHEAD: usize = 64;
+
+/// The place in its queue of a step that has failed and is tried again: behind those that have not been tried.
+const LAST: Seconds = Seconds::from_micros(u64::MAX);
 
 /// How far a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +38,6 @@ pub enum StepState {
     Done,
     /// Its VM is no longer the plan's.
     Dropped,
-}
-
-/// What of the earlier stages of its group a VM's start waits for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StageHold {
-    /// This VM is not up.
-    Vm(VmName),
-    /// All are up, and the delay between two stages is not over.
-    Delay {
-        /// The group.
-        group: GroupName,
-        /// When it is.
-        until: Time,
-    },
 }
 
 #[derive(Clone, Debug)]
@@ -244,6 +236,20 @@ impl Brain {
         }
     }
 
+    /// A volume's pause after a failure is over: its step is tried again when its host and array have room.
+    pub(super) fn retry_remap(&mut self, volume: &VolumeName) {
+        let Some(execution) = &mut self.execution else { return };
+        let Some(at) = execution.of_volume.get(volume).copied() else { return };
+        let run = &mut execution.steps[at];
+        if run.open > 0 || matches!(run.state, StepState::Done | StepState::Dropped) {
+            return;
+        }
+        run.state = StepState::Waiting;
+        let host = run.step.action.host().clone();
+        execution.maps.entry(host).or_default().insert((LAST, at));
+        execution.changed = true;
+    }
+
     pub(super) fn configure_step_done(&mut self, vm: &VmName) {
         self.vm_step_done(vm, |action| matches!(action, Action::Configure { .. }));
     }
@@ -319,7 +325,12 @@ impl Brain {
                 if *used >= limit {
                     break;
                 }
-                let Some(array) = self.array_of_step(entry.1) else { continue };
+                let Some((volume, array)) = self.volume_of_step(entry.1) else { continue };
+                if self.pauses(&volume) {
+                    self.unqueue(true, &host, entry);
+                    self.execution_changed();
+                    continue;
+                }
                 let max = self.declared.arrays.get(&array).map_or(1, |spec| spec.max_ops);
                 let ops = on_array.entry(array).or_default();
                 if *ops >= max {
@@ -342,11 +353,9 @@ impl Brain {
         }
     }
 
-    fn array_of_step(&self, at: usize) -> Option<ArrayName> {
-        match &self.execution.as_ref()?.steps[at].step.action {
-            Action::Remap { volume, .. } => self.declared.volumes.get(volume).map(|spec| spec.array.clone()),
-            _ => None,
-        }
+    fn volume_of_step(&self, at: usize) -> Option<(VolumeName, ArrayName)> {
+        let Action::Remap { volume, .. } = &self.execution.as_ref()?.steps[at].step.action else { return None };
+        self.declared.volumes.get(volume).map(|spec| (volume.clone(), spec.array.clone()))
     }
 
     /// How many volumes are under way for each host and at each array.
@@ -440,52 +449,5 @@ impl Brain {
     fn starting_on(&self, host: &HostName) -> u64 {
         let here = self.starting.get(host).map_or(0, BTreeSet::len);
         u64::try_from(here).unwrap_or(u64::MAX)
-    }
-
-    /// What of the earlier stages of a VM's group its start waits for; none: nothing.
-    #[must_use]
-    pub fn stage_hold(&self, name: &VmName) -> Option<StageHold> {
-        let (group, stage) = self.declared.stage(name)?;
-        let mut latest = None;
-        for vm in group.stages[..stage].iter().flatten() {
-            let Some(record) = self.vms.get(vm) else { continue };
-            if !record.enabled || record.wanted != Wanted::Running {
-                continue;
-            }
-            match record.phase {
-                Phase::Running { ready: Some(at), .. } => latest = latest.max(Some(at)),
-                _ => return Some(StageHold::Vm(vm.clone())),
-            }
-        }
-        let until = latest.map(|at| at + group.stage_delay_s)?;
-        (self.now < until).then(|| StageHold::Delay { group: group.name.clone(), until })
-    }
-
-    /// Whether an earlier stage of a VM's group is not up, or its delay not over.
-    fn stage_holds(&mut self, name: &VmName) -> bool {
-        match self.stage_hold(name) {
-            None => false,
-            Some(StageHold::Vm(_)) => true,
-            Some(StageHold::Delay { group, until }) => {
-                self.timers.set(Timer::Stage(group), until);
-                true
-            }
-        }
-    }
-
-    fn park(&mut self, at: usize) {
-        if let Some(execution) = &mut self.execution {
-            execution.parked.insert(at);
-        }
-    }
-
-    /// A VM came up, or a stage's delay is over: starts that waited may go on.
-    pub(super) fn unpark_stages(&mut self) {
-        let Some(execution) = &mut self.execution else { return };
-        for at in std::mem::take(&mut execution.parked) {
-            if execution.steps[at].state == StepState::Waiting {
-                execution.enqueue(at);
-            }
-        }
     }
 }

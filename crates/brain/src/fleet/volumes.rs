@@ -83,10 +83,6 @@ impl Brain {
         }
     }
 
-    pub(super) fn retry_volume(&mut self, name: &VolumeName) {
-        self.drive_volume(name);
-    }
-
     /// Does the next thing that brings a volume to where it is wanted.
     fn drive_volume(&mut self, name: &VolumeName) {
         let Some(volume) = self.volumes.get(name) else { return };
@@ -227,8 +223,18 @@ impl Brain {
             self.cannot_map(name, &to, problem, retry_may_help);
             return;
         }
+        // While it pauses it takes no budget: an array that answers nobody does not hold up the volumes of others.
+        if let Some(volume) = self.volumes.get_mut(name) {
+            volume.busy = None;
+        }
+        self.busy.remove(name);
         let pause = self.pause(failures);
         self.timers.set(Timer::Volume(name.clone()), self.now + pause);
+    }
+
+    /// Whether a volume is tried again after a pause.
+    pub(super) fn pauses(&self, name: &VolumeName) -> bool {
+        self.timers.is_set(&Timer::Volume(name.clone()))
     }
 
     /// A volume cannot be mapped to where its VM shall go: the VM is planned again, elsewhere if there is an elsewhere.

@@ -84,6 +84,8 @@ pub struct World {
     pub hosts: BTreeMap<HostName, Machine>,
     pub mapped: BTreeMap<VolumeName, BTreeSet<HostName>>,
     pub array_works: bool,
+    /// Volumes whose array answers nobody.
+    pub dead_volumes: BTreeSet<VolumeName>,
     pub array_ops: BTreeMap<lifeboat_brain::fleet::OpId, HostName>,
     pub most_ops: usize,
     pub guest_answers: bool,
@@ -119,6 +121,7 @@ impl World {
             hosts: BTreeMap::new(),
             mapped: BTreeMap::new(),
             array_works: true,
+            dead_volumes: BTreeSet::new(),
             array_ops: BTreeMap::new(),
             most_ops: 0,
             guest_answers: true,
@@ -381,7 +384,7 @@ impl World {
     }
 
     fn array(&mut self, volume: &VolumeName, host: &HostName, change: VolumeChange, fails: bool) -> VolumeOutcome {
-        if fails || !self.array_works {
+        if fails || !self.array_works || self.dead_volumes.contains(volume) {
             return VolumeOutcome::Failed { problem: "the array is busy".to_owned(), retry_may_help: true };
         }
         let mapped = self.mapped.entry(volume.clone()).or_default();
