@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use lifeboat_model::{HostName, Seconds, Time};
-use lifeboat_ports::{Condition, Expect, StoreError, Transaction, Write};
+use lifeboat_ports::{Condition, Expect, Store, StoreError, Transaction, Write};
 use lifeboat_transport::{
     Identity,
     frame::{FrameReader, FrameWriter},
@@ -51,8 +51,20 @@ pub(crate) async fn issue(service: &Service, host: &HostName) -> Result<(JoinTok
         conditions: vec![Condition { key: key.clone(), expect: Expect::Absent }],
         writes: vec![Write { key, value: Some(bytes(&record)) }],
     };
+    forget_expired(service.store.as_ref(), service.clock.now()).await.map_err(|error| chain(&error))?;
     service.store.commit(&transaction).await.map_err(|error| chain(&error))?;
     Ok((token, expires))
+}
+
+/// Forgets tokens whose time is over, used or not, so that they do not gather in the store.
+async fn forget_expired(store: &dyn Store, now: Time) -> Result<(), StoreError> {
+    let expired = |value: &[u8]| serde_json::from_slice(value).is_ok_and(|record: TokenRecord| now > record.expires);
+    let stored = store.list("token/").await?.into_iter().filter(|(_, value)| expired(value));
+    let writes: Vec<Write> = stored.map(|(key, _)| Write { key, value: None }).collect();
+    if writes.is_empty() {
+        return Ok(());
+    }
+    store.commit(&Transaction { conditions: Vec::new(), writes }).await
 }
 
 /// Serves one joining host.
@@ -121,5 +133,27 @@ async fn admit(service: &Service, request: &JoinRequest) -> Result<JoinReply, St
         Ok(()) => Ok(JoinReply::Granted { cert_pem, ca_pem: service.authority.certificate_pem().to_owned() }),
         Err(StoreError::Conflict { .. }) => Err(format!("this token was used already, and works once; {another}")),
         Err(error) => Err(chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat_drivers::store::memory::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tokens_whose_time_is_over_do_not_stay_in_the_store() {
+        let store = MemoryStore::default();
+        let host = HostName::new("h1").expect("a name");
+        let write = |name: &str, expires: u64, used: Option<Time>| Write {
+            key: format!("token/{name}"),
+            value: Some(bytes(&TokenRecord { host: host.clone(), expires: Time::from_micros(expires), used })),
+        };
+        let writes = vec![write("old", 5, None), write("used", 5, Some(Time::from_micros(1))), write("new", 50, None)];
+        store.commit(&Transaction { conditions: Vec::new(), writes }).await.expect("stored");
+        forget_expired(&store, Time::from_micros(10)).await.expect("forgotten");
+        let left: Vec<String> = store.list("token/").await.expect("a list").into_iter().map(|(key, _)| key).collect();
+        assert_eq!(left, ["token/new"]);
     }
 }
