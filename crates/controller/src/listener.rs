@@ -19,8 +19,10 @@ use crate::{api, join, links, links::Links, run::chain};
 
 /// Time that a peer has for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// Handshakes and joins under way at once.
+/// Handshakes under way at once.
 const HANDSHAKES: usize = 256;
+/// Joins under way at once. Who joins has shown nothing yet, and must not take the room of agents: more are sent away.
+const JOINS: usize = 32;
 /// Requests of operators under way at once, over both doors.
 const REQUESTS: usize = 256;
 
@@ -33,10 +35,12 @@ pub(crate) async fn serve_agents(
     router: Router,
 ) {
     let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let joins = Arc::new(Semaphore::new(JOINS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Some(stream) = accepted(listener.accept().await.map(|(stream, _)| stream)).await else { continue };
         let (config, service, links, router) = (Arc::clone(&config), service.clone(), links.clone(), router.clone());
+        let joins = Arc::clone(&joins);
         tokio::spawn(async move {
             if let Err(error) = tune_tcp(&stream) {
                 tracing::debug!("a connection could not be tuned: {error}");
@@ -44,7 +48,7 @@ pub(crate) async fn serve_agents(
             match tls::accept(stream, &config, HANDSHAKE).await {
                 Ok(accepted) => {
                     drop(place);
-                    dispatch(accepted, &service, &links, router).await;
+                    dispatch(accepted, &service, &links, &joins, router).await;
                 }
                 Err(error) => tracing::info!("a connection was refused: {}", chain(&error)),
             }
@@ -52,13 +56,22 @@ pub(crate) async fn serve_agents(
     }
 }
 
-async fn dispatch(accepted: tls::Accepted<TcpStream>, service: &api::Service, links: &Links, router: Router) {
+async fn dispatch(
+    accepted: tls::Accepted<TcpStream>,
+    service: &api::Service,
+    links: &Links,
+    joins: &Semaphore,
+    router: Router,
+) {
     match accepted.protocol {
         Protocol::Agent => match links::host_of(accepted.peer) {
             Ok(host) => links.serve(&service.handle, accepted.stream, host).await,
             Err(why) => tracing::warn!("{why}"),
         },
-        Protocol::Join => join::serve(accepted.stream, service).await,
+        Protocol::Join => match joins.try_acquire() {
+            Ok(_place) => join::serve(accepted.stream, service).await,
+            Err(_) => tracing::warn!("{JOINS} joins are under way; another one was sent away"),
+        },
         Protocol::Http => match accepted.peer {
             Some(Identity::Operator(_)) => serve_http(accepted.stream, router).await,
             _ => tracing::warn!("a peer without an operator's certificate asked for the API; it is refused"),
