@@ -261,6 +261,63 @@ fn a_plan_without_a_controller_says_who_comes_back_and_who_does_not() {
 }
 
 #[test]
+fn hosts_fail_by_label_and_how_to_plan_is_said_only_without_a_controller() {
+    let fake = Fake::start();
+    let racks = FLEET.replace("4096", "8192").replacen("\"state\"", "\"labels\": {\"rack\": \"r3\"}, \"state\"", 1);
+    fake.file("fleet.json", &racks);
+    let failed = |arguments: &[&str]| {
+        let all = [&["plan", "--fleet", "fleet.json", "-o", "json"], arguments].concat();
+        Plan::from_json(&out(&run(&fake, &all))).expect("plan/v1").failed
+    };
+    assert_eq!(failed(&["--fail-label", "rack=r*"]), [host("h1")]);
+    assert_eq!(failed(&["--fail-label", "rack=r3", "--fail", "h2"]).len(), 2);
+    assert_eq!(failed(&["--fail", "h2", "--scheme", "serial", "--effort", "10", "--seed", "4"]), [host("h2")]);
+    let unknown = run(&fake, &["plan", "--fail-label", "rack=x", "--fleet", "fleet.json"]);
+    ends(&unknown, 5);
+    assert_eq!(err(&unknown), " No host has the label `rack=x`.\n   → rack is one of r3\n");
+    ends(&run(&fake, &["plan", "--fail-label", "rack", "--fleet", "fleet.json"]), 2);
+    let online = run(&fake, &["plan", "--fail", "h1", "--seed", "4"]);
+    ends(&online, 2);
+    assert!(err(&online).contains("need --fleet FILE"), "{}", err(&online));
+}
+
+#[test]
+fn a_plan_is_explained_and_drawn() {
+    let fake = Fake::start();
+    fake.file("fleet.json", &FLEET.replace("4096", "8192"));
+    fake.file("tight.json", FLEET);
+    let why = run(&fake, &["plan", "explain", "a", "--fail", "h1", "--fleet", "fleet.json"]);
+    ends(&why, 0);
+    insta::assert_snapshot!("explain", out(&why));
+    let out_of = run(&fake, &["plan", "explain", "a", "--fail", "h1", "--fleet", "tight.json"]);
+    ends(&out_of, 1);
+    insta::assert_snapshot!("explain_left_out", out(&out_of));
+    ends(&run(&fake, &["plan", "explain", "z", "--fail", "h1", "--fleet", "fleet.json"]), 5);
+    ends(&run(&fake, &["plan", "--fail", "h1", "--fleet", "fleet.json", "--output", "p.json"]), 0);
+    ends(&run(&fake, &["plan", "show", "p.json", "--fleet", "fleet.json", "--svg", "p.svg"]), 0);
+    let picture = std::fs::read_to_string(fake.dir.path().join("p.svg")).expect("written");
+    assert!(picture.starts_with("<svg") && picture.contains("start a"), "{picture}");
+}
+
+#[test]
+fn a_drill_and_rolling_groups_say_by_their_exit_code_whether_all_is_well() {
+    let fake = Fake::start();
+    fake.says("GET /v1/fleet", &Fleet::from_json(&FLEET.replace("4096", "8192")).expect("a fleet"));
+    fake.file("tight.json", FLEET);
+    let fine = run(&fake, &["drill"]);
+    ends(&fine, 0);
+    insta::assert_snapshot!("drill", out(&fine));
+    let tight = run(&fake, &["drill", "--fleet", "tight.json", "--depth", "2"]);
+    ends(&tight, 1);
+    insta::assert_snapshot!("drill_left_out", out(&tight));
+    ends(&run(&fake, &["drill", "--by", "rack"]), 5);
+    let groups = run(&fake, &["rolling"]);
+    ends(&groups, 0);
+    insta::assert_snapshot!("rolling", out(&groups));
+    ends(&run(&fake, &["rolling", "--fleet", "tight.json"]), 1);
+}
+
+#[test]
 fn a_plan_is_asked_of_the_controller_for_its_own_fleet() {
     let fake = Fake::start();
     let fleet = Fleet::from_json(FLEET).expect("a fleet");
@@ -467,6 +524,10 @@ fn every_command_has_help_with_examples_and_shells_can_complete_it() {
         "apply",
         "get",
         "plan",
+        "plan explain",
+        "plan show",
+        "drill",
+        "rolling",
         "recover",
         "recoveries watch",
         "vm",

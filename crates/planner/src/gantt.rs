@@ -15,7 +15,7 @@ pub const MAX_ROWS: usize = 200;
 
 const WIDTH: f64 = 1200.0;
 const LEFT: f64 = 130.0;
-const TOP: f64 = 58.0;
+const TOP: f64 = 84.0;
 const LANE: f64 = 12.0;
 const GAP: f64 = 6.0;
 
@@ -118,7 +118,7 @@ fn row(out: &mut String, name: &str, mut bars: Vec<Bar>, scale: f64, top: f64) -
     bottom
 }
 
-/// Time marks, the classes' ready times, and what the colours mean.
+/// Time marks, the classes' ready times (dashed), and what the colours mean.
 fn axis(out: &mut String, plan: &Plan, last: f64, scale: f64, bottom: f64) {
     let steps = [1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 21_600.0, 86_400.0];
     let step = steps.into_iter().find(|step| last / step <= 14.0).unwrap_or(last / 10.0);
@@ -144,14 +144,24 @@ fn axis(out: &mut String, plan: &Plan, last: f64, scale: f64, bottom: f64) {
         );
         x += 80.0;
     }
+    ready_marks(out, plan, scale, bottom);
+}
+
+/// A line where each class is ready. Classes that are ready together share one; names that would cover each other are
+/// put below each other.
+fn ready_marks(out: &mut String, plan: &Plan, scale: f64, bottom: f64) {
+    let mut marks: BTreeMap<Seconds, Vec<&str>> = BTreeMap::new();
     for class in plan.summary.classes.iter().filter(|class| class.vms > 0) {
-        let ready = LEFT + class.ready_s.as_f64() * scale;
+        marks.entry(class.ready_s).or_default().push(class.name.as_str());
+    }
+    for (at, (ready, classes)) in marks.into_iter().enumerate() {
+        let x = LEFT + ready.as_f64() * scale;
         let _ = writeln!(
             out,
-            "<line class=\"rto\" x1=\"{ready:.1}\" x2=\"{ready:.1}\" y1=\"26\" y2=\"{bottom:.1}\"/><text x=\"{:.1}\" y=\"34\" text-anchor=\"end\">{} {}</text>",
-            ready - 3.0,
-            class.name,
-            class.ready_s
+            "<line class=\"rto\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"24\" y2=\"{bottom:.1}\"/><text x=\"{:.1}\" y=\"{}\" text-anchor=\"end\">{} ready {ready}</text>",
+            x - 3.0,
+            34 + 12 * (at % 3),
+            classes.join(", ")
         );
     }
 }

@@ -22,17 +22,11 @@ pub fn text(answer: &Drill, by: &str, depth: u32, fleet: &Fleet, look: &Look) ->
             out.push_str(&part(&rows, by, fleet, look));
         }
     }
-    let unit = if by == "host" || by == "site" {
-        count(u64::from(answer.survives), by)
-    } else {
-        format!("{} {by}", answer.survives)
-    };
     let spare = match answer.survives {
         0 => format!("Not every single {by} may fail (N+0)."),
-        enough if enough == depth => {
-            format!("N+{enough}: any {unit} may fail{}", if depth == 1 { "." } else { " at once." })
-        }
-        less => format!("N+{less}: any {unit} may fail, but not any two at once."),
+        1 if depth == 1 => format!("N+1: any one {by} may fail."),
+        1 => format!("N+1: any one {by} may fail, but not any two together."),
+        more => format!("N+{more}: any two {by}s may fail together."),
     };
     out.push_str(&hanging(" ", &spare, look));
     out
@@ -41,7 +35,7 @@ pub fn text(answer: &Drill, by: &str, depth: u32, fleet: &Fleet, look: &Look) ->
 /// All what-ifs of as many failures.
 fn part(rows: &[&WhatIf], by: &str, fleet: &Fleet, look: &Look) -> String {
     let two = rows[0].name.len() > 1;
-    let what = if two { format!("Any two of {by}") } else { format!("Any one {by}") };
+    let what = if two { format!("Any two {by}s together") } else { format!("Any one {by}") };
     let mut bad: Vec<&&WhatIf> = rows.iter().filter(|it| !it.is_fine()).collect();
     // The sort is stable, so that what is equally bad stays in the fleet's order.
     bad.sort_by_key(|it| std::cmp::Reverse((it.unplaced.len(), it.missed().count())));
