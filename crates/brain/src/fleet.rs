@@ -33,6 +33,7 @@ use lifeboat_model::{
 
 mod commands;
 mod declared;
+mod drain;
 mod execution;
 mod fencing;
 mod hosts;
@@ -94,6 +95,8 @@ pub struct Brain {
     next_nonce: u64,
     /// Why the current plan no longer fits; none: it does.
     replan: Option<String>,
+    /// Whether hosts that are being emptied are to be looked at.
+    drain_due: bool,
     /// VMs that could not be placed by the last plan, and why.
     unplaced: BTreeMap<VmName, lifeboat_model::reason::Reason>,
 }
@@ -128,6 +131,7 @@ impl Brain {
         }
         self.plan_if_needed();
         self.advance();
+        self.drain_next();
         self.close_recoveries();
         self.flush(output);
     }

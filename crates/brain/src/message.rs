@@ -98,8 +98,7 @@ pub enum Outcome {
         /// The highest generation of the VM that it has obeyed.
         generation: Generation,
     },
-    /// It failed. After a failed start no process of that generation is there; one of another generation that ran
-    /// before still does.
+    /// It failed. After a failed start no process of the VM is there.
     Failed {
         /// What went wrong and what to do, for a person.
         problem: String,

@@ -152,6 +152,11 @@ impl Execution {
         self.steps.iter().all(|run| matches!(run.state, StepState::Done | StepState::Dropped))
     }
 
+    /// The host that a VM is started on.
+    fn starts_on(&self, vm: &VmName) -> Option<&HostName> {
+        self.find(vm, |action| matches!(action, Action::Start { .. })).map(|at| self.steps[at].step.action.host())
+    }
+
     fn find(&self, vm: &VmName, matches: impl Fn(&Action) -> bool) -> Option<usize> {
         self.of_vm.get(vm)?.iter().copied().find(|at| matches(&self.steps[*at].step.action))
     }
@@ -167,11 +172,12 @@ impl Brain {
 
     /// Puts another plan in the place of the current one. What is under way of the old one and not of the new is let go.
     pub(super) fn replace_execution(&mut self, new: Option<Execution>) {
-        let kept: BTreeSet<VmName> = new.iter().flat_map(|new| new.of_vm.keys().cloned()).collect();
+        let goes_on =
+            |name: &VmName, host: &HostName| new.as_ref().is_some_and(|new| new.starts_on(name) == Some(host));
         let preparing: Vec<VmName> = self
             .vms
             .iter()
-            .filter(|(name, vm)| matches!(vm.phase, Phase::Preparing { .. }) && !kept.contains(*name))
+            .filter(|(name, vm)| matches!(&vm.phase, Phase::Preparing { host } if !goes_on(name, host)))
             .map(|(name, _)| name.clone())
             .collect();
         self.execution = new;
@@ -199,9 +205,19 @@ impl Brain {
     /// A VM is no longer the plan's. Steps of other VMs that come after its steps are free as far as it goes; whether
     /// their stage may start is the gate's to say.
     pub(super) fn drop_from_plan(&mut self, vm: &VmName) {
+        let occupies = self.vms.get(vm).and_then(|record| record.phase.occupies().cloned());
         let Some(execution) = &mut self.execution else { return };
+        let mut stays = false;
         for at in execution.of_vm.get(vm).cloned().unwrap_or_default() {
-            execution.finish(at, StepState::Dropped);
+            match &execution.steps[at].step.action {
+                Action::Stop { host: from, .. } | Action::Migrate { from, .. } if occupies.as_ref() == Some(from) => {
+                    stays = true;
+                }
+                _ => execution.finish(at, StepState::Dropped),
+            }
+        }
+        if stays {
+            self.want_plan(format!("{vm} does not make room"));
         }
     }
 

@@ -52,6 +52,8 @@ pub struct HostState {
     pub link_since: Time,
     /// When it was last heard (a heartbeat, an answer, a Hello); ahead of now while it has time to come back.
     pub heard: Time,
+    /// The newest link on which its agent said Hello.
+    greeted: Option<LinkId>,
     /// The unanswered probe.
     pub(super) probe: Option<u64>,
     /// Whether its agent said Hello again while its fencing was under way.
@@ -69,6 +71,7 @@ impl HostState {
             link: None,
             link_since: Time::default(),
             heard: Time::default(),
+            greeted: None,
             probe: None,
             answers_again: false,
             trying: None,
@@ -156,6 +159,11 @@ impl Brain {
             self.reject(name, link, format!("no host {name} is declared; add it to the fleet's file and apply it"));
             return;
         };
+        // Repeated by the network, or overtaken by a later one: what it says of the VMs is no longer so.
+        if host.greeted >= Some(link) {
+            return;
+        }
+        host.greeted = Some(link);
         let same_boot = host.record.boot.as_ref() == Some(&hello.boot);
         match host.record.condition.clone() {
             HostCondition::Failed { .. } if same_boot && host.trying.is_some() => {

@@ -188,6 +188,19 @@ pub enum OperatorOrder {
         /// The host.
         host: HostName,
     },
+    /// Move a VM to a host. Until VMs move while they run, it is stopped and started.
+    Move {
+        /// The VM.
+        vm: VmName,
+        /// Where to.
+        to: HostName,
+    },
+    /// Empty a host: it gets no VMs any more, and those that it has move elsewhere as far as there is room. An order to end
+    /// its maintenance ends this too.
+    Drain {
+        /// The host.
+        host: HostName,
+    },
     /// Keep a host from getting VMs, or let it have them again.
     Maintenance {
         /// The host.

@@ -105,6 +105,7 @@ impl Brain {
             next_op: 1,
             next_nonce: 1,
             replan: None,
+            drain_due: true,
             unplaced: BTreeMap::new(),
         };
         let mut plan_parts: BTreeMap<PlanId, Vec<u8>> = BTreeMap::new();

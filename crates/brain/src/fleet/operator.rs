@@ -13,11 +13,11 @@ impl Refusal {
         Self { kind, message, advice }
     }
 
-    fn not_found(kind: ObjectKind, name: &str) -> Self {
+    pub(super) fn not_found(kind: ObjectKind, name: &str) -> Self {
         Self::new(RefusalKind::NotFound, format!("there is no {kind} {name}"), None)
     }
 
-    fn conflict(message: String, advice: impl Into<String>) -> Self {
+    pub(super) fn conflict(message: String, advice: impl Into<String>) -> Self {
         Self::new(RefusalKind::Conflict, message, Some(advice.into()))
     }
 }
@@ -29,6 +29,8 @@ impl Brain {
             OperatorOrder::Delete { kind, name } => self.delete(kind, &name),
             OperatorOrder::Vm { vm, action } => self.act_on_vm(&vm, action),
             OperatorOrder::ConfirmOff { host } => self.confirm_off(&host),
+            OperatorOrder::Move { vm, to } => self.move_vm(&vm, &to),
+            OperatorOrder::Drain { host } => self.drain(&host),
             OperatorOrder::Maintenance { host, on } => self.maintain(&host, on),
         };
         self.journal.effects.push(Effect::Answer { request, result });
@@ -315,10 +317,11 @@ impl Brain {
         let Some(host) = self.hosts.get_mut(name) else {
             return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
         };
-        if host.record.maintenance == on {
+        if host.record.maintenance == on && (on || !host.record.draining) {
             return Ok(Answer { unchanged: 1, ..Answer::default() });
         }
         host.record.maintenance = on;
+        host.record.draining &= on;
         self.journal.hosts.insert(name.clone());
         let what = if on { "is in maintenance: it keeps its VMs and gets no new ones" } else { "takes VMs again" };
         self.tell(Severity::Info, format!("{name} {what}"), |event| event.host = Some(name.clone()));

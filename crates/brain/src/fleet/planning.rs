@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::{
     HostName, Seconds, VmName,
-    fleet::{Fleet, HostState as Takes},
+    fleet::{Fleet, HostState as Takes, OneOrMany},
     plan::{Plan, Request},
 };
 
@@ -24,7 +24,7 @@ use super::{
 const REFUSED_PAUSE: Seconds = Seconds::new(10);
 
 /// How much the planner searches: some tens of milliseconds, so that whoever is heard meanwhile does not wait for it.
-const EFFORT: u64 = 200_000;
+pub(super) const EFFORT: u64 = 200_000;
 
 impl Brain {
     /// The fleet as it is: what runs where, which hosts take VMs. VMs of failed hosts are still shown there.
@@ -95,6 +95,14 @@ impl Brain {
         young && self.hosts.values().any(|host| host.record.condition == HostCondition::Up && host.link.is_none())
     }
 
+    /// The host that a VM ran on last, while that host is declared failed and not fenced: the VM is said to have ended
+    /// there, but nothing of a host in doubt starts elsewhere before the proof.
+    fn in_doubt<'a>(&self, vm: &'a VmRecord) -> Option<&'a HostName> {
+        let last = vm.last_host.as_ref().filter(|_| vm.phase.may_run_on().is_none())?;
+        let failed = matches!(self.hosts.get(last)?.record.condition, HostCondition::Failed { .. });
+        failed.then_some(last)
+    }
+
     /// The VM of an earlier stage of a VM's group that was given up, so that the VM waits for a person.
     #[must_use]
     pub fn stage_lost(&self, name: &VmName) -> Option<&VmName> {
@@ -115,15 +123,15 @@ impl Brain {
 
     /// The host that a VM goes to if it can: where its preparation has begun, where it ran, where it is declared.
     fn pin(&self, name: &VmName, vm: &VmRecord) -> Option<HostName> {
-        let host = match &vm.phase {
-            Phase::Preparing { host } => host,
+        let host = match (&vm.phase, &vm.move_to) {
+            (Phase::Preparing { host }, _) | (_, Some(host)) => host,
             _ => self.first_host(name, vm).or(vm.last_host.as_ref())?,
         };
         let takes = self.takes_vms(host) && !vm.avoid.contains(host);
         takes.then(|| host.clone())
     }
 
-    fn request(&self) -> (Fleet, Request) {
+    pub(super) fn request(&self) -> (Fleet, Request) {
         let mut fleet = self.fleet();
         let mut request = Request::default();
         let failed = |host: &super::HostState| matches!(host.record.condition, HostCondition::Failed { .. });
@@ -131,12 +139,20 @@ impl Brain {
         for vm in &mut fleet.vms {
             let Some(record) = self.vms.get(&vm.name) else { continue };
             let wants = self.wants_place(&vm.name, record);
+            let doubt = self.in_doubt(record).filter(|_| wants);
             match &record.phase {
                 Phase::Lost { .. } if wants => {}
+                Phase::Preparing { .. } | Phase::Stopped if doubt.is_some() => vm.host = doubt.cloned(),
                 Phase::Lost { .. } | Phase::Preparing { .. } | Phase::Stopped => vm.host = None,
-                Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => continue,
+                Phase::Running { ready: Some(_), .. } if record.enabled => continue,
+                Phase::Starting { host } | Phase::Running { host, .. } | Phase::Stopping { host } => {
+                    // It is not to be moved, or not now: it makes room for nobody.
+                    vm.preemptible = false;
+                    vm.requires.insert("host".to_owned(), OneOrMany::One(host.to_string()));
+                    continue;
+                }
             }
-            if wants && !matches!(record.phase, Phase::Lost { .. }) {
+            if wants && doubt.is_none() && !matches!(record.phase, Phase::Lost { .. }) {
                 request.place.insert(vm.name.clone(), self.pin(&vm.name, record));
             }
             if wants && !record.avoid.is_empty() {
@@ -151,6 +167,7 @@ impl Brain {
     /// Makes a new plan if the current one no longer fits.
     pub(super) fn plan_if_needed(&mut self) {
         let Some(why) = self.replan.take() else { return };
+        self.drain_due = true;
         let (fleet, mut request) = self.request();
         if request.failed.is_empty() && request.place.is_empty() {
             self.replace_execution(None);
@@ -167,6 +184,10 @@ impl Brain {
             .collect();
         if !plan.unplaced.is_empty() {
             request.place.extend(stuck.into_iter().map(|vm| (vm, None)));
+            // Nor does one wait for ever that would fit only where it failed before: how often it may fail is counted.
+            for unplaced in &plan.unplaced {
+                request.avoid.remove(&unplaced.vm);
+            }
             let Some(again) = self.plan(&fleet, &request, RoomMaking::Stop) else { return };
             plan = again;
         }
@@ -256,6 +277,9 @@ impl Brain {
             Phase::Running { .. } | Phase::Stopping { .. } | Phase::Starting { .. } => vm.problem.clone(),
             Phase::Lost { host, .. } => self.fence_wait(host),
             Phase::Preparing { .. } | Phase::Stopped => {
+                if let Some(host) = self.in_doubt(vm) {
+                    return self.fence_wait(host);
+                }
                 if let Some(reason) = self.unplaced.get(name) {
                     return Some(format!("no place: {reason}"));
                 }

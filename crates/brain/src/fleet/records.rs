@@ -63,6 +63,9 @@ pub struct HostRecord {
     /// Whether it is kept from getting VMs.
     #[serde(default)]
     pub maintenance: bool,
+    /// Whether it is being emptied.
+    #[serde(default)]
+    pub draining: bool,
     /// Number of the last fencing attempt.
     #[serde(default)]
     pub fence_attempt: u64,
@@ -178,6 +181,9 @@ pub struct VmRecord {
     pub problem: Option<String>,
     /// The recovery that it is part of.
     pub recovery: Option<RecoveryId>,
+    /// Where it goes when it has stopped, since a plan or an operator moves it; none: it is not being moved.
+    #[serde(default)]
+    pub move_to: Option<HostName>,
     /// Since when it is in its phase.
     pub since: Time,
     /// Since when its guest does not execute although its process exists; none: it executes, as far as is known.
@@ -199,6 +205,7 @@ impl Default for VmRecord {
             given_up: None,
             problem: None,
             recovery: None,
+            move_to: None,
             since: Time::default(),
             paused: None,
         }

@@ -158,6 +158,8 @@ impl Brain {
         vm.avoid.clear();
         vm.problem = None;
         vm.given_up = None;
+        vm.move_to = None;
+        self.drain_due = true;
         let recovery = vm.recovery;
         self.set_phase(name, Phase::Running { host: host.clone(), ready: Some(now) });
         self.settle_entry(name, EntryState::Ready { host: host.clone(), at: now });
@@ -233,6 +235,7 @@ impl Brain {
         let Some(vm) = self.vms.get_mut(name) else { return false };
         vm.failures.retain(|at: &Time| now.since(*at) < retries.window_s);
         vm.failures.push(now);
+        vm.move_to = None;
         vm.problem = Some(why.to_owned());
         let failures = vm.failures.len();
         let moves = !here_again || failures > retries.restarts_in_place as usize;

@@ -29,7 +29,7 @@ impl HostBrain {
         self.obey_epoch(command.epoch, out);
         let vm = self.vms.entry(command.vm.clone()).or_default();
         let key = CommandKey::of(&command);
-        match vm.repeat(key) {
+        match vm.repeat(key, &command.order) {
             Repeat::Wait => return,
             Repeat::Answer(outcome) => {
                 self.answer(key, outcome, out);
@@ -78,8 +78,14 @@ impl HostBrain {
             let Some(command) = vm.queue.pop_front() else { return };
             let key = CommandKey::of(&command);
             let running = vm.process.map(|process| process.generation);
-            if let Some(outcome) = self.objection(&command, running) {
+            if let Some(outcome) = self.objection(&command) {
                 self.finish(name, key, outcome, out);
+                continue;
+            }
+            if let Some(running) = running.filter(|running| *running != command.generation)
+                && command.order == Order::Start
+            {
+                self.kill_before_start(now, name, key, running);
                 continue;
             }
             self.begin(name, command.generation, Act::Order(command.order), Cause::Command(key), out);
@@ -87,16 +93,20 @@ impl HostBrain {
     }
 
     /// Why a command that has waited is not carried out after all.
-    fn objection(&self, command: &Command, running: Option<Generation>) -> Option<Outcome> {
+    fn objection(&self, command: &Command) -> Option<Outcome> {
         let (epoch, generation) = (self.memory.epoch(), self.memory.generation(&command.vm));
-        if command.epoch < epoch || command.generation < generation {
-            return Some(Outcome::Refused { epoch, generation });
-        }
-        let running = running.filter(|running| *running != command.generation)?;
-        (command.order == Order::Start).then(|| Outcome::Failed {
-            problem: format!("VM {} runs on this host with generation {running}: stop it first", command.vm),
-            retry_may_help: false,
-        })
+        let old = command.epoch < epoch || command.generation < generation;
+        old.then_some(Outcome::Refused { epoch, generation })
+    }
+
+    /// A start finds a process of an earlier intent, of which the leader believes that it has ended. It is killed before the
+    /// leader learns that the start failed: the leader may start the VM elsewhere then.
+    fn kill_before_start(&mut self, now: Time, name: &VmName, command: CommandKey, running: Generation) {
+        let Some(vm) = self.vms.get_mut(name) else { return };
+        let problem = format!("VM {name} still ran on this host with generation {running} and was killed first");
+        vm.doom =
+            Some((Doom::StartFailed { command, failure: Outcome::Failed { problem, retry_may_help: true } }, now));
+        self.timed.insert(name.clone());
     }
 
     fn begin(&mut self, name: &VmName, generation: Generation, act: Act, cause: Cause, out: &mut HostOutput) {

@@ -129,7 +129,7 @@ impl Vm {
     }
 
     /// Whether a command is a repeat.
-    pub(super) fn repeat(&self, key: CommandKey) -> Repeat {
+    pub(super) fn repeat(&self, key: CommandKey, order: &Order) -> Repeat {
         let runs = matches!(&self.busy, Some(Busy { cause: Cause::Command(running), .. }) if *running == key);
         let waits = self.queue.iter().any(|command| CommandKey::of(command) == key);
         let cleans = matches!(&self.doom, Some((Doom::StartFailed { command, .. }, _)) if *command == key);
@@ -140,6 +140,14 @@ impl Vm {
             Some(at) if at + 1 < self.answered.len() || self.busy.is_some() || !self.queue.is_empty() => {
                 Repeat::Answer(self.answered[at].1.clone())
             }
+            // A start is never done twice: its leader may know already how it ended, and want the VM elsewhere by now.
+            Some(at) if *order == Order::Start => Repeat::Answer(match &self.answered[at].1 {
+                Outcome::Done if self.process.is_none() => Outcome::Failed {
+                    problem: "it was started here and has ended since".to_owned(),
+                    retry_may_help: true,
+                },
+                outcome => outcome.clone(),
+            }),
             _ => Repeat::Do,
         }
     }

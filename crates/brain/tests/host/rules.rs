@@ -311,3 +311,30 @@ fn a_vm_that_left_is_forgotten_under_a_later_leader() {
     assert_eq!(world.brain.memory().record_count(), 2);
     assert_eq!(world.brain.memory().generation(&vm("b")), Generation(5));
 }
+
+#[test]
+fn a_start_that_is_repeated_after_its_process_has_ended_is_not_done_again() {
+    let mut world = led();
+    world.say(command(1, 1, "a", 1, Order::Start));
+    world.end(0, End::Done);
+    world.exit(&vm("a"));
+    world.end(0, End::Done);
+    assert!(world.processes.is_empty());
+    world.say(command(1, 1, "a", 1, Order::Start));
+    assert!(world.running.is_empty() && world.processes.is_empty(), "{:?}", world.running);
+    let last = answers(&world).pop().expect("an answer");
+    assert!(matches!(last, (1, Outcome::Failed { retry_may_help: true, .. })), "{last:?}");
+}
+
+#[test]
+fn a_start_that_finds_an_earlier_process_has_failed_only_when_that_is_gone() {
+    let mut world = led();
+    world.say(command(1, 1, "a", 1, Order::Start));
+    world.end(0, End::Done);
+    world.say(command(2, 1, "a", 2, Order::Start));
+    assert_eq!(answers(&world).len(), 1, "nothing is said of the second start while the first process is there");
+    world.end(0, End::Done);
+    assert!(world.processes.is_empty());
+    let last = answers(&world).pop().expect("an answer");
+    assert!(matches!(last, (2, Outcome::Failed { retry_may_help: true, .. })), "{last:?}");
+}

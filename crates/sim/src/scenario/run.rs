@@ -1,0 +1,246 @@
+//! Runs a scenario.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, VmAction};
+use lifeboat_model::{HostName, Seconds, Time, VmName, spec::Declaration};
+use serde::Serialize;
+
+use super::{Command, Scenario, Step, When};
+use crate::{
+    fault::Fault,
+    promises::Violation,
+    world::{Line, World},
+};
+
+/// The fleet must be up within this, before the script begins.
+const COMES_UP: Seconds = Seconds::new(1800);
+/// A host that is shut down orderly is powered off after this, empty or not.
+const ORDERLY: Seconds = Seconds::new(600);
+
+/// How a scenario went.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// What it shows.
+    pub about: String,
+    /// The seed that it ran with.
+    pub seed: u64,
+    /// What does not hold; nothing when all is well.
+    pub unmet: Vec<String>,
+    /// The promise that was broken.
+    pub broken: Option<Violation>,
+    /// How long it lasted in the world.
+    pub lasted_s: Seconds,
+    /// Where each VM is.
+    pub hosts: std::collections::BTreeMap<VmName, Vec<HostName>>,
+    /// What happened since the script began, for people.
+    pub timeline: Vec<TimelineLine>,
+    /// What really happened, as trace/v1.
+    #[serde(skip)]
+    pub trace: String,
+}
+
+/// A line of a timeline.
+#[derive(Clone, Debug, Serialize)]
+pub struct TimelineLine {
+    /// Seconds since the script began.
+    pub t: f64,
+    /// How much it matters; none: a fact of the world, which the controllers may not know.
+    pub severity: Option<lifeboat_brain::fleet::records::Severity>,
+    /// What happened.
+    pub text: String,
+}
+
+impl Report {
+    /// Whether all expectations and promises hold.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.unmet.is_empty() && self.broken.is_none()
+    }
+}
+
+struct Running<'a> {
+    scenario: &'a Scenario,
+    world: World,
+    began: Time,
+    /// Hosts that are powered off when they are empty, at that time at the latest; and on again, or not.
+    leaving: Vec<(HostName, Time, bool)>,
+    /// Hosts that take VMs again when they have booted.
+    coming: Vec<HostName>,
+    /// VMs that are forgotten when they have stopped.
+    removing: Vec<VmName>,
+    unmet: Vec<String>,
+}
+
+/// Runs a scenario, with its own seed or another.
+#[must_use]
+pub fn run(scenario: &Scenario, seed: Option<u64>) -> Report {
+    let mut settings = scenario.settings.clone();
+    settings.seed = seed.unwrap_or(settings.seed);
+    let seed = settings.seed;
+    let mut running = Running {
+        scenario,
+        world: World::new(settings),
+        began: Time::default(),
+        leaving: Vec::new(),
+        coming: Vec::new(),
+        removing: Vec::new(),
+        unmet: Vec::new(),
+    };
+    let first_line = catch_unwind(AssertUnwindSafe(|| running.all())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        running.unmet.push(format!("an assertion does not hold: {text}"));
+        0
+    });
+    running.report(seed, first_line)
+}
+
+impl Running<'_> {
+    fn all(&mut self) -> usize {
+        if !self.world.run_until(COMES_UP, World::is_stable) {
+            self.unmet.push(format!("the fleet does not come to rest within {COMES_UP}, before the script begins"));
+        }
+        self.began = self.world.now();
+        self.world.begin_counting();
+        let first_line = self.world.timeline().len();
+        for step in &self.scenario.steps {
+            self.step(step);
+            if self.world.broken().is_some() {
+                return first_line;
+            }
+        }
+        if !self.rest(self.scenario.limit) {
+            self.unmet.push(format!("the fleet does not come to rest within {} of the script", self.scenario.limit));
+        }
+        self.unmet.extend(self.scenario.expect.unmet(&self.world, self.began, first_line));
+        first_line
+    }
+
+    fn report(self, seed: u64, first_line: usize) -> Report {
+        let line = |line: &Line| TimelineLine {
+            t: (crate::world::START + line.at).since(self.began).as_f64(),
+            severity: line.severity,
+            text: line.text.clone(),
+        };
+        let place = |vm: &VmName| (vm.clone(), self.world.where_is(vm).into_iter().cloned().collect());
+        Report {
+            about: self.scenario.about.clone(),
+            seed,
+            broken: self.world.broken().cloned(),
+            lasted_s: self.world.now().since(self.began),
+            hosts: self.world.vms().keys().map(place).collect(),
+            timeline: self.world.timeline()[first_line..].iter().map(line).collect(),
+            trace: self.world.trace_lines(),
+            unmet: self.unmet,
+        }
+    }
+
+    /// Lets time pass, and does what waits for something.
+    fn pass(&mut self, span: Seconds) {
+        let end = self.world.now() + span;
+        loop {
+            self.look();
+            let rest = end.since(self.world.now());
+            if rest == Seconds::ZERO || self.world.broken().is_some() {
+                return;
+            }
+            self.world.run(if self.waits() { rest.min(Seconds::new(1)) } else { rest });
+        }
+    }
+
+    fn waits(&self) -> bool {
+        !(self.leaving.is_empty() && self.coming.is_empty() && self.removing.is_empty())
+    }
+
+    /// Lets time pass until nothing happens any more; whether that came within the span.
+    fn rest(&mut self, span: Seconds) -> bool {
+        let end = self.world.now() + span;
+        while self.world.now() < end && self.world.broken().is_none() {
+            if self.world.is_stable() && !self.waits() {
+                return true;
+            }
+            self.pass(Seconds::new(1));
+        }
+        self.world.is_stable() && !self.waits()
+    }
+
+    fn look(&mut self) {
+        let now = self.world.now();
+        for (host, limit, again) in std::mem::take(&mut self.leaving) {
+            let empty = self.world.machine(host.as_str()).is_none_or(|machine| machine.guests().is_empty());
+            if !empty && now < limit {
+                self.leaving.push((host, limit, again));
+                continue;
+            }
+            self.world.fault(&Fault::Power(host.clone(), false));
+            if again {
+                self.world.fault(&Fault::Power(host.clone(), true));
+                self.coming.push(host);
+            }
+        }
+        for host in std::mem::take(&mut self.coming) {
+            if self.world.machine(host.as_str()).is_some_and(crate::world::Machine::runs) {
+                self.world.order(OperatorOrder::Maintenance { host, on: false });
+            } else {
+                self.coming.push(host);
+            }
+        }
+        for vm in std::mem::take(&mut self.removing) {
+            if self.world.is_stopped(&vm) {
+                self.world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name: vm.to_string() });
+            } else {
+                self.removing.push(vm);
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step.when {
+            When::At(at) => self.pass((self.began + at).since(self.world.now())),
+            When::After(span) => self.pass(span),
+        }
+        let text = step.text.clone();
+        self.world.note(|| format!("> {text}"));
+        match &step.command {
+            Command::Faults(faults) => faults.iter().for_each(|fault| self.world.fault(fault)),
+            Command::Shutdown(host, again) => {
+                self.world.order(OperatorOrder::Drain { host: host.clone() });
+                self.leaving.push((host.clone(), self.world.now() + ORDERLY, *again));
+            }
+            Command::Vm(vm, action) => self.order(OperatorOrder::Vm { vm: vm.clone(), action: *action }),
+            Command::VmAdd(vm) => self.add(|later| later.vms.retain(|it| it.name == *vm), |later| later.rules.clear()),
+            Command::VmRemove(vm) => {
+                self.order(OperatorOrder::Vm { vm: vm.clone(), action: VmAction::Stop });
+                self.removing.push(vm.clone());
+            }
+            Command::VmMigrate(vm, host) => self.order(OperatorOrder::Move { vm: vm.clone(), to: host.clone() }),
+            Command::Maintenance(host, on) => self.order(OperatorOrder::Maintenance { host: host.clone(), on: *on }),
+            Command::Drain(host) => self.order(OperatorOrder::Drain { host: host.clone() }),
+            Command::ConfirmOff(host) => self.order(OperatorOrder::ConfirmOff { host: host.clone() }),
+            Command::RuleAdd(rule) => {
+                self.add(|later| later.rules.retain(|it| it.name == *rule), |later| later.vms.clear());
+            }
+            Command::RuleRemove(rule) => {
+                self.order(OperatorOrder::Delete { kind: ObjectKind::Rule, name: rule.to_string() });
+            }
+            Command::Delay(span) => self.pass(*span),
+            Command::UntilStable(limit) => {
+                let limit = limit.unwrap_or(self.scenario.limit);
+                if !self.rest(limit) {
+                    self.unmet.push(format!("line {}: the fleet does not come to rest within {limit}", step.line));
+                }
+            }
+        }
+    }
+
+    fn order(&mut self, order: OperatorOrder) {
+        self.world.order(order);
+    }
+
+    fn add(&mut self, keep: impl Fn(&mut Declaration), drop: impl Fn(&mut Declaration)) {
+        let mut declaration = self.scenario.later.clone();
+        keep(&mut declaration);
+        drop(&mut declaration);
+        self.order(OperatorOrder::Apply(Box::new(declaration)));
+    }
+}

@@ -1,0 +1,479 @@
+//! The body of a controller: runs the real [`Brain`], stores what it writes before its effects go out, and dies.
+//!
+//! As in the real one, what comes in while a transaction is under way waits and is handled together when it is done; a
+//! transaction that fails is tried again with everything else waiting; and a controller that finds another's epoch in the
+//! store ends. Where there are several, one leads by a lease on the store; one that stood still and lost its lease does
+//! not know that until it asks.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use lifeboat_brain::fleet::{
+    Brain, Effect, Input, OperatorOrder, Output, RequestId,
+    records::{HostCondition, HostRecord, Phase, VmRecord, VolumePlace, VolumeRecord},
+};
+use lifeboat_brain::message::{Order, ToAgent};
+use lifeboat_model::{
+    BootId, Generation, Seconds, Time, VmName,
+    attach::{Attachment, VolumePath},
+    spec::Declaration,
+    trace::What,
+};
+
+use super::{Event, Line, Ports, World, network::Network, store::Committed};
+use crate::{clock::Clock, random::Random};
+
+/// The pause before a transaction that failed is tried again, and between two looks at a lease.
+const AGAIN: Seconds = Seconds::new(1);
+
+#[derive(Debug)]
+struct Leading {
+    brain: Box<Brain>,
+    inbox: VecDeque<Input>,
+    /// What is being stored, and what follows when it is.
+    storing: Option<Output>,
+    tick_at: Option<Time>,
+}
+
+/// A controller.
+#[derive(Debug)]
+pub struct Controller {
+    up: bool,
+    life: u32,
+    leading: Option<Leading>,
+    pub(crate) hung: bool,
+    pub(super) aside: Vec<Event>,
+    pub(crate) clock: Clock,
+    pub(crate) ports: Ports,
+    /// VMs that it looks at.
+    checks: BTreeMap<VmName, Generation>,
+    random: Random,
+    /// Dies in the middle of the effects of its so-many-th output from now.
+    pub(crate) dies_in: Option<u64>,
+}
+
+impl Controller {
+    /// Its brain; none: it is down, or does not lead.
+    #[must_use]
+    pub fn brain(&self) -> Option<&Brain> {
+        self.leading.as_ref().map(|leading| &*leading.brain)
+    }
+
+    /// Whether its process exists.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up
+    }
+
+    pub(super) fn life(&self) -> u32 {
+        self.life
+    }
+
+    pub(super) fn listens(&self) -> bool {
+        self.up && self.leading.is_some()
+    }
+}
+
+impl World {
+    pub(super) fn add_controller(&mut self) {
+        let controller = self.controllers.len();
+        self.controllers.push(Controller {
+            up: false,
+            life: 0,
+            leading: None,
+            hung: false,
+            aside: Vec::new(),
+            clock: Clock::default(),
+            ports: Ports::default(),
+            checks: BTreeMap::new(),
+            random: Random::of(self.settings.seed, &format!("controller-{controller}")),
+            dies_in: None,
+        });
+        let at = Seconds::from_millis(10 * (controller as u64 + 1));
+        self.after(at, Event::ControllerStarts { controller });
+    }
+
+    pub(super) fn controller_starts(&mut self, controller: usize) {
+        if self.controllers[controller].up {
+            return;
+        }
+        let life = self.new_life();
+        let this = &mut self.controllers[controller];
+        (this.up, this.life, this.hung) = (true, life, false);
+        this.checks.clear();
+        self.lease(controller, life);
+    }
+
+    /// Looks after the lease: renews one's own, takes one that has run out.
+    pub(super) fn lease(&mut self, controller: usize, life: u32) {
+        let several = self.controllers.len() > 1;
+        let (now, span) = (self.now, self.settings.lease);
+        let this = &self.controllers[controller];
+        if this.life != life || !this.up {
+            return;
+        }
+        let reaches = !this.ports.is_cut(Network::Store) && self.store.fault != super::StoreFault::Fails;
+        let epoch = this.brain().map(Brain::epoch);
+        let mut again = AGAIN;
+        match epoch {
+            Some(epoch) if reaches && epoch != self.store.epoch() => return self.depose(controller),
+            Some(_) if reaches => {
+                self.store.lease = Some((controller, now + span));
+                again = Seconds::from_micros(span.micros() / 3);
+            }
+            Some(_) => {}
+            None => {
+                let free =
+                    !several || self.store.lease.is_none_or(|(holder, until)| until <= now || holder == controller);
+                if reaches && free {
+                    self.store.lease = Some((controller, now + span));
+                    self.take_lead(controller);
+                }
+            }
+        }
+        if several || self.controllers[controller].leading.is_none() {
+            self.after(again, Event::Lease { controller, life });
+        }
+    }
+
+    fn take_lead(&mut self, controller: usize) {
+        let Some(epoch) = self.store.take_lead() else { return };
+        let now = self.controllers[controller].clock.read(self.now);
+        let records = self.store.records.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let brain = match Brain::restore(self.settings.settings.clone(), epoch, now, records) {
+            Ok(brain) => Box::new(brain),
+            Err(error) => return self.promises.forgot(self.now, &error.to_string()),
+        };
+        self.promises.remembers(self.now, &brain);
+        self.controllers[controller].leading =
+            Some(Leading { brain, inbox: VecDeque::new(), storing: None, tick_at: None });
+        self.note(|| format!("controller {controller} leads in epoch {epoch}"));
+        self.changes();
+        let life = self.controllers[controller].life;
+        self.tell_controller(controller, life, Input::Tick);
+        for (request, order) in self.orders.clone() {
+            self.tell_controller(controller, life, Input::Operator { request, order });
+        }
+    }
+
+    /// A controller's process dies; another one is started in its place.
+    pub(crate) fn crash_controller(&mut self, controller: usize) {
+        if !self.controllers[controller].up {
+            return;
+        }
+        let event = self.event(What::ControllerCrashed);
+        self.record(event);
+        self.counts.crashes += 1;
+        self.note(|| format!("controller {controller} dies"));
+        self.end_controller(controller);
+    }
+
+    /// A controller that no longer leads ends, and starts again as one that waits.
+    fn depose(&mut self, controller: usize) {
+        self.note(|| format!("controller {controller} finds that another leads, and ends"));
+        self.end_controller(controller);
+    }
+
+    fn end_controller(&mut self, controller: usize) {
+        let this = &mut self.controllers[controller];
+        let life = this.life;
+        (this.up, this.hung, this.dies_in) = (false, false, None);
+        this.aside.clear();
+        this.checks.clear();
+        if let Some(Leading { brain, storing: Some(storing), .. }) = this.leading.take() {
+            self.store.last_words(brain.epoch(), &storing.writes);
+        }
+        self.controllers[controller].life = self.new_life();
+        self.close_all_of(controller, life);
+        let span = self.settings.times.all.controller_restart.draw(&mut self.controllers[controller].random);
+        self.after(span, Event::ControllerStarts { controller });
+        self.changes();
+    }
+
+    /// A controller stands still for a while.
+    pub(crate) fn hang_controller(&mut self, controller: usize, span: Seconds) {
+        let this = &mut self.controllers[controller];
+        if !this.up || this.hung {
+            return;
+        }
+        this.hung = true;
+        let life = this.life;
+        self.after(span, Event::ControllerThaws { controller, life });
+        self.note(|| format!("controller {controller} stands still for {span}"));
+        self.changes();
+    }
+
+    pub(super) fn controller_thaws(&mut self, controller: usize, life: u32) {
+        let this = &mut self.controllers[controller];
+        if this.life != life || !this.hung {
+            return;
+        }
+        this.hung = false;
+        for event in std::mem::take(&mut this.aside) {
+            self.after(Seconds::ZERO, event);
+        }
+        self.note(|| format!("controller {controller} goes on"));
+        self.changes();
+    }
+
+    pub(super) fn give_order(&mut self, request: RequestId, order: OperatorOrder) {
+        let leads = |this: &Controller| this.brain().is_some_and(|brain| brain.epoch() == self.store.epoch());
+        let Some(controller) = self.controllers.iter().position(leads) else { return };
+        let life = self.controllers[controller].life;
+        let input = Box::new(Input::Operator { request, order });
+        self.after(Seconds::ZERO, Event::ControllerTold { controller, life, input });
+    }
+
+    /// A controller's clock has changed: its deadline is reckoned anew.
+    pub(crate) fn wake_controller(&mut self, controller: usize) {
+        let life = self.controllers[controller].life;
+        if let Some(leading) = &mut self.controllers[controller].leading {
+            leading.tick_at = Some(self.now);
+            self.queue.push(self.now, Event::ControllerTick { controller, life });
+        }
+    }
+
+    pub(super) fn controller_tick(&mut self, controller: usize, life: u32) {
+        let now = self.now;
+        let Some(leading) = &mut self.controllers[controller].leading else { return };
+        if leading.tick_at.is_none_or(|at| at > now) {
+            return;
+        }
+        leading.tick_at = None;
+        self.tell_controller(controller, life, Input::Tick);
+    }
+
+    /// Tells a controller's brain something, if that life of it still leads.
+    pub(super) fn tell_controller(&mut self, controller: usize, life: u32, input: Input) {
+        let this = &mut self.controllers[controller];
+        if this.life != life || !this.up {
+            return;
+        }
+        if this.hung {
+            this.aside.push(Event::ControllerTold { controller, life, input: Box::new(input) });
+            return;
+        }
+        let Some(leading) = &mut this.leading else { return };
+        leading.inbox.push_back(input);
+        if leading.storing.is_none() {
+            self.handle_inbox(controller);
+        }
+    }
+
+    fn handle_inbox(&mut self, controller: usize) {
+        let now = self.now;
+        let this = &mut self.controllers[controller];
+        let Some(leading) = &mut this.leading else { return };
+        let local = this.clock.read(now);
+        let mut output = Output::default();
+        while let Some(input) = leading.inbox.pop_front() {
+            leading.brain.handle(local, input, &mut output);
+        }
+        let life = this.life;
+        if let Some(deadline) = leading.brain.next_deadline() {
+            let at = this.clock.when(deadline, now);
+            if leading.tick_at.is_none_or(|tick| at < tick || tick < now) {
+                leading.tick_at = Some(at);
+                self.queue.push(at, Event::ControllerTick { controller, life });
+            }
+        }
+        if output.writes.is_empty() {
+            self.carry_out_effects(controller, life, output.effects);
+            return;
+        }
+        leading.storing = Some(output);
+        let span = self.settings.times.all.commit.draw(&mut this.random) + self.store.delay();
+        self.after(span, Event::Commits { controller, life });
+    }
+
+    pub(super) fn commits(&mut self, controller: usize, life: u32) {
+        let this = &mut self.controllers[controller];
+        if this.life != life {
+            return;
+        }
+        let reaches = !this.ports.is_cut(Network::Store);
+        let Some(leading) = &mut this.leading else { return };
+        let epoch = leading.brain.epoch();
+        let Some(storing) = &leading.storing else { return };
+        let ended = if reaches { self.store.commit(epoch, &storing.writes) } else { Committed::Failed };
+        match ended {
+            Committed::Failed => self.after(AGAIN, Event::Commits { controller, life }),
+            Committed::Deposed => self.depose(controller),
+            Committed::Done => {
+                let Some(output) = leading.storing.take() else { return };
+                self.carry_out_effects(controller, life, output.effects);
+                let waits = |leading: &Leading| leading.storing.is_none() && !leading.inbox.is_empty();
+                if self.controllers[controller].leading.as_ref().is_some_and(waits) {
+                    self.handle_inbox(controller);
+                }
+            }
+        }
+    }
+
+    fn carry_out_effects(&mut self, controller: usize, life: u32, effects: Vec<Effect>) {
+        let mut left = self.dies_after(controller, effects.len() as u64);
+        for effect in effects {
+            if left == Some(0) {
+                return self.crash_controller(controller);
+            }
+            left = left.map(|left| left - 1);
+            self.carry_out_effect(controller, life, effect);
+        }
+        if left == Some(0) {
+            self.crash_controller(controller);
+        }
+    }
+
+    /// After how many of its effects a controller dies now; none: it does not.
+    fn dies_after(&mut self, controller: usize, effects: u64) -> Option<u64> {
+        let this = &mut self.controllers[controller];
+        let left = this.dies_in.take()?;
+        if effects == 0 || left > 0 {
+            this.dies_in = Some(left.saturating_sub(u64::from(effects > 0)));
+            return None;
+        }
+        Some(this.random.below(effects + 1))
+    }
+
+    fn carry_out_effect(&mut self, controller: usize, life: u32, effect: Effect) {
+        match effect {
+            Effect::Say { host: _, link, message } => {
+                if let ToAgent::Command(command) = &message {
+                    match command.order {
+                        Order::Start => self.promises.start_ordered(&command.vm, self.now),
+                        Order::Stop { .. } => self.promises.stopping(&command.vm),
+                        Order::Configure { .. } => {}
+                    }
+                }
+                self.controller_says(controller, life, link, message);
+            }
+            Effect::CloseLink { link, .. } => self.close_controller_side(link),
+            Effect::Fence { host, attempt, device } => self.fence(controller, life, &host, attempt, &device),
+            Effect::Volume { op, change, array, volume, host, epoch, generation } => {
+                self.array_op(controller, life, op, change, &array, &volume.name, host, (epoch, generation));
+            }
+            Effect::Check { vm, generation, until, .. } => self.begin_check(controller, life, vm, generation, until),
+            Effect::Tell(event) => {
+                if self.settings.timeline {
+                    let at = self.elapsed();
+                    self.timeline.push(Line { at, severity: Some(event.severity), text: event.text });
+                }
+            }
+            Effect::Trace(event) => self.believed(event),
+            Effect::Answer { request, result } => self.answered(request, result),
+        }
+    }
+
+    /// What a controller says of itself and of its decisions goes into the trace; what it says of VMs, volumes and
+    /// processes does not: that is the world's to say.
+    fn believed(&mut self, mut event: lifeboat_model::trace::TraceEvent) {
+        match &event.what {
+            What::HostDeclared { .. } => {
+                if let Some(host) = event.host.clone() {
+                    self.counts.declared.push((self.now, host));
+                }
+            }
+            What::HostUp | What::FenceRequested | What::Fenced { .. } | What::ControllerLeader => {}
+            _ => return,
+        }
+        self.changes();
+        if event.host.is_some() {
+            // The host has not obeyed that epoch by this.
+            event.epoch = None;
+        }
+        self.record(event);
+    }
+
+    fn answered(
+        &mut self,
+        request: RequestId,
+        result: Result<lifeboat_brain::fleet::Answer, lifeboat_brain::fleet::Refusal>,
+    ) {
+        let Some(at) = self.orders.iter().position(|(id, _)| *id == request) else { return };
+        self.orders.remove(at);
+        self.promises.acknowledged(request, result.is_ok(), self.now);
+        if let Err(refusal) = &result {
+            let text = refusal.message.clone();
+            self.note(|| format!("refused: {text}"));
+        }
+        self.answers.insert(request, result);
+        self.changes();
+    }
+
+    fn begin_check(&mut self, controller: usize, life: u32, vm: VmName, generation: Generation, until: Time) {
+        self.controllers[controller].checks.insert(vm.clone(), generation);
+        if self.answers(&vm) {
+            return self.answer_checks(&vm);
+        }
+        let at = self.controllers[controller].clock.when(until, self.now);
+        self.queue.push(at, Event::CheckEnds { controller, life, vm, generation });
+    }
+
+    /// Who looks at a VM sees it answer.
+    pub(super) fn answer_checks(&mut self, vm: &VmName) {
+        for controller in 0..self.controllers.len() {
+            let this = &mut self.controllers[controller];
+            let Some(generation) = this.checks.remove(vm) else { continue };
+            let (life, span) = (this.life, this.random.between(Seconds::from_millis(1), Seconds::from_millis(100)));
+            let input = Box::new(Input::CheckEnded { vm: vm.clone(), generation, result: Ok(()) });
+            self.after(span, Event::ControllerTold { controller, life, input });
+        }
+    }
+
+    pub(super) fn check_ends(&mut self, controller: usize, life: u32, vm: &VmName, generation: Generation) {
+        let this = &mut self.controllers[controller];
+        if this.life != life || this.checks.get(vm) != Some(&generation) {
+            return;
+        }
+        this.checks.remove(vm);
+        // Nobody waits any longer for it to start.
+        self.promises.stopping(vm);
+        let result = Err("no connection was taken".to_owned());
+        self.tell_controller(controller, life, Input::CheckEnded { vm: vm.clone(), generation, result });
+    }
+
+    /// Begins a world in which everything runs already: as a controller would have written it down.
+    pub(super) fn settle(&mut self, declaration: &Declaration) {
+        let mut output = Output::default();
+        let order = OperatorOrder::Apply(Box::new(declaration.clone()));
+        if let Ok(mut brain) =
+            Brain::restore(self.settings.settings.clone(), lifeboat_model::Epoch(0), super::START, Vec::new())
+        {
+            brain.handle(super::START, Input::Operator { request: RequestId(0), order }, &mut output);
+        }
+        self.store.write(&output.writes);
+        let mut records: Vec<(String, Option<Vec<u8>>)> = Vec::new();
+        let mut put = |key: String, value: Result<Vec<u8>, serde_json::Error>| {
+            if let Ok(value) = value {
+                records.push((key, Some(value)));
+            }
+        };
+        for host in &declaration.hosts {
+            let boot = Some(BootId(format!("{}-1", host.name)));
+            let record = HostRecord { condition: HostCondition::Up, boot, ..HostRecord::default() };
+            put(format!("state/host/{}", host.name), serde_json::to_vec(&record));
+        }
+        for vm in &declaration.vms {
+            let Some(host) = &vm.host else { continue };
+            let phase = Phase::Running { host: host.clone(), ready: Some(super::START) };
+            let generation = Generation(1);
+            let record = VmRecord { generation, phase, last_host: Some(host.clone()), ..VmRecord::default() };
+            put(format!("state/vm/{}", vm.name), serde_json::to_vec(&record));
+            for volume in &vm.volumes {
+                let path = VolumePath::File { path: format!("/volumes/{volume}") };
+                let attachment = Attachment { volume: volume.clone(), path };
+                let place = VolumePlace::Mapped { host: host.clone(), attachment };
+                let record = VolumeRecord { generation, place, ..VolumeRecord::default() };
+                put(format!("state/volume/{volume}"), serde_json::to_vec(&record));
+            }
+        }
+        self.store.write(&records);
+        for vm in &declaration.vms {
+            let Some(host) = vm.host.as_ref().and_then(|host| self.ix(host)) else { continue };
+            for volume in &vm.volumes {
+                self.map_at_once(volume, host);
+            }
+            self.create_process(host, &vm.name, Generation(1), lifeboat_model::Epoch(0), true);
+            self.settle_ready(&vm.name, host);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What can happen.
+
+use lifeboat_brain::{
+    fleet::{Input, OpId, VolumeChange},
+    host::{HostInput, Operation},
+};
+use lifeboat_model::{ArrayName, Epoch, Generation, HostName, VmName, VolumeName};
+
+use super::{
+    World,
+    machine::HostIx,
+    network::{Direction, Message},
+};
+
+/// Something that happens.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// An agent's deadline.
+    AgentTick { host: HostIx, life: u32 },
+    /// An agent's process starts.
+    AgentStarts { host: HostIx, boot: u32 },
+    /// An agent's oldest waiting record is durable.
+    AgentDurable { host: HostIx, life: u32 },
+    /// An agent is told something by its own host.
+    AgentTold { host: HostIx, life: u32, input: Box<HostInput> },
+    /// A host has booted.
+    Booted { host: HostIx, boot: u32 },
+    /// An operation on a VM takes effect.
+    Acts { host: HostIx, life: u32, operation: Box<Operation>, left: lifeboat_model::Seconds },
+    /// A VM's process ends, as it was asked to.
+    ProcessEnds { host: HostIx, vm: VmName, pid: u32, epoch: Epoch },
+    /// A guest has booted.
+    GuestBooted { host: HostIx, vm: VmName, pid: u32 },
+    /// A message arrives.
+    Arrives { link: u32, to: Direction, message: Box<Message> },
+    /// What could not be sent is tried again.
+    SendAgain { link: u32, to: Direction },
+    /// A connection is made or refused.
+    Connects { link: u32 },
+    /// A controller's deadline.
+    ControllerTick { controller: usize, life: u32 },
+    /// A controller's process starts.
+    ControllerStarts { controller: usize },
+    /// A controller's transaction reaches the store.
+    Commits { controller: usize, life: u32 },
+    /// A controller looks after its lease, or at that of another.
+    Lease { controller: usize, life: u32 },
+    /// A controller is told something by a driver of its own.
+    ControllerTold { controller: usize, life: u32, input: Box<Input> },
+    /// A BMC acts.
+    BmcActs { host: HostIx, controller: usize, life: u32, attempt: u64, answers: bool },
+    /// An array acts.
+    ArrayActs(Box<ArrayOp>),
+    /// A controller's look at a VM comes to its end.
+    CheckEnds { controller: usize, life: u32, vm: VmName, generation: Generation },
+    /// A machine that hung goes on.
+    Thaws { host: HostIx, boot: u32 },
+    /// A controller that stood still goes on.
+    ControllerThaws { controller: usize, life: u32 },
+}
+
+/// An operation at an array.
+#[derive(Debug)]
+pub(super) struct ArrayOp {
+    pub controller: usize,
+    pub life: u32,
+    pub op: OpId,
+    pub change: VolumeChange,
+    pub array: ArrayName,
+    pub volume: VolumeName,
+    pub host: HostName,
+    pub order: (Epoch, Generation),
+    /// Whether its answer says that it failed although it was done.
+    pub answer_lost: bool,
+}
+
+impl World {
+    pub(super) fn happen(&mut self, event: Event) {
+        let Some(event) = self.put_aside(event) else { return };
+        match event {
+            Event::AgentTick { host, life } => self.agent_tick(host, life),
+            Event::AgentStarts { host, boot } => self.agent_starts(host, boot),
+            Event::AgentDurable { host, life } => self.agent_durable(host, life),
+            Event::AgentTold { host, life, input } => self.tell_agent(host, life, *input),
+            Event::Booted { host, boot } => self.booted(host, boot),
+            Event::Acts { host, life, operation, left } => self.acts(host, life, *operation, left),
+            Event::ProcessEnds { host, vm, pid, epoch } => self.process_ends(host, &vm, pid, epoch),
+            Event::GuestBooted { host, vm, pid } => self.guest_booted(host, &vm, pid),
+            Event::Arrives { link, to, message } => self.arrives(link, to, *message),
+            Event::SendAgain { link, to } => self.send_again(link, to),
+            Event::Connects { link } => self.connects(link),
+            Event::ControllerTick { controller, life } => self.controller_tick(controller, life),
+            Event::ControllerStarts { controller } => self.controller_starts(controller),
+            Event::Commits { controller, life } => self.commits(controller, life),
+            Event::Lease { controller, life } => self.lease(controller, life),
+            Event::ControllerTold { controller, life, input } => self.tell_controller(controller, life, *input),
+            Event::BmcActs { host, controller, life, attempt, answers } => {
+                self.bmc_acts(host, controller, life, attempt, answers);
+            }
+            Event::ArrayActs(op) => self.array_acts(*op),
+            Event::CheckEnds { controller, life, vm, generation } => {
+                self.check_ends(controller, life, &vm, generation);
+            }
+            Event::Thaws { host, boot } => self.thaws(host, boot),
+            Event::ControllerThaws { controller, life } => self.controller_thaws(controller, life),
+        }
+    }
+
+    /// Keeps an event of a machine or a controller that hangs until it goes on.
+    fn put_aside(&mut self, event: Event) -> Option<Event> {
+        let host = match &event {
+            Event::AgentTick { host, .. }
+            | Event::AgentStarts { host, .. }
+            | Event::AgentDurable { host, .. }
+            | Event::AgentTold { host, .. }
+            | Event::Acts { host, .. }
+            | Event::Booted { host, .. }
+            | Event::ProcessEnds { host, .. }
+            | Event::GuestBooted { host, .. } => Some(*host),
+            Event::Arrives { link, to: Direction::ToAgent, .. } => Some(self.links[*link as usize].host),
+            _ => None,
+        };
+        if let Some(host) = host {
+            let machine = &mut self.machines[host.at()];
+            if machine.hung {
+                machine.aside.push(event);
+                return None;
+            }
+            return Some(event);
+        }
+        let controller = match &event {
+            Event::ControllerTick { controller, .. }
+            | Event::Lease { controller, .. }
+            | Event::ControllerTold { controller, .. }
+            | Event::CheckEnds { controller, .. } => Some(*controller),
+            Event::Arrives { link, to: Direction::ToController, .. } => Some(self.links[*link as usize].controller),
+            _ => None,
+        };
+        if let Some(controller) = controller
+            && self.controllers[controller].hung
+        {
+            self.controllers[controller].aside.push(event);
+            return None;
+        }
+        Some(event)
+    }
+}

@@ -1,0 +1,413 @@
+//! Networks and the links over them.
+//!
+//! A link is what TCP gives: in order, each message once, until it breaks. What cannot be sent is tried again; when that
+//! lasts too long the sender's side breaks, and the other side learns of it only when something reaches it. Beyond that, a
+//! network may be mischievous: repeat messages and change their order, which no TCP does, but which no promise may
+//! depend on.
+
+use std::collections::VecDeque;
+
+use lifeboat_brain::{
+    fleet::{Input, LinkId as FleetLink},
+    host::{HostInput, LinkId},
+    message::{FromAgent, ToAgent},
+};
+use lifeboat_model::{Seconds, Time};
+
+use super::{Event, World, machine::HostIx};
+use crate::random::Random;
+
+/// After so long without an acknowledgement a side gives its link up.
+const GIVE_UP: Seconds = Seconds::new(12);
+/// The first pause before a lost message is sent again.
+const SEND_AGAIN: Seconds = Seconds::from_millis(200);
+
+/// A network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Network {
+    /// Between agents and controllers.
+    Management,
+    /// Between hosts and arrays; and between controllers and the arrays' management interfaces.
+    Storage,
+    /// Between controllers and BMCs.
+    Bmc,
+    /// Between controllers and their store.
+    Store,
+}
+
+impl Network {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Management, Self::Storage, Self::Bmc, Self::Store];
+
+    /// Its name in a scenario.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Storage => "storage",
+            Self::Bmc => "bmc",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// A machine's ports to all networks: each may be cut in either direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    no_out: u8,
+    no_in: u8,
+}
+
+impl Ports {
+    /// Cuts or mends what goes out, what comes in, or both.
+    pub fn set(&mut self, network: Network, out: Option<bool>, into: Option<bool>) {
+        let bit = 1 << network as u8;
+        let put = |bits: &mut u8, works: Option<bool>| match works {
+            Some(true) => *bits &= !bit,
+            Some(false) => *bits |= bit,
+            None => {}
+        };
+        put(&mut self.no_out, out);
+        put(&mut self.no_in, into);
+    }
+
+    /// Whether anything is cut.
+    #[must_use]
+    pub fn is_cut(&self, network: Network) -> bool {
+        (self.no_out | self.no_in) & (1 << network as u8) != 0
+    }
+
+    fn sends(self, network: Network) -> bool {
+        self.no_out & (1 << network as u8) == 0
+    }
+
+    fn hears(self, network: Network) -> bool {
+        self.no_in & (1 << network as u8) == 0
+    }
+}
+
+/// What the management network does to messages, in a million each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mischief {
+    /// Lost once and sent again.
+    pub lose: u32,
+    /// Delayed.
+    pub delay: u32,
+    /// By so much at most.
+    pub delay_by: Seconds,
+    /// Delivered twice.
+    pub repeat: u32,
+    /// Delivered before or after its turn.
+    pub reorder: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub mischief: Mischief,
+    random: Random,
+}
+
+impl State {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { mischief: Mischief::default(), random: Random::of(seed, "network") }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    ToAgent,
+    ToController,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    ToAgent(ToAgent),
+    FromAgent(FromAgent),
+    /// The other side has closed.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Way {
+    last: Time,
+    stuck: VecDeque<Message>,
+    since: Option<Time>,
+    tries: u32,
+}
+
+/// A link between an agent and a controller.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub host: HostIx,
+    pub controller: usize,
+    agent_life: u32,
+    own: LinkId,
+    controller_life: u32,
+    agent_open: bool,
+    controller_open: bool,
+    ways: [Way; 2],
+}
+
+impl Link {
+    fn way(&mut self, to: Direction) -> &mut Way {
+        &mut self.ways[to as usize]
+    }
+}
+
+fn number(link: u32) -> FleetLink {
+    FleetLink(u64::from(link) + 1)
+}
+
+impl World {
+    /// What the management network does to messages from now on.
+    pub(crate) fn set_mischief(&mut self, mischief: Mischief) {
+        self.network.mischief = mischief;
+    }
+
+    fn path(&self, host: HostIx, controller: usize, to: Direction) -> bool {
+        let (host, controller) = (self.machines[host.at()].ports, self.controllers[controller].ports);
+        match to {
+            Direction::ToAgent => controller.sends(Network::Management) && host.hears(Network::Management),
+            Direction::ToController => host.sends(Network::Management) && controller.hears(Network::Management),
+        }
+    }
+
+    pub(super) fn connect(&mut self, host: HostIx, own: LinkId, controller: usize) {
+        let Some(agent) = &mut self.machines[host.at()].agent else { return };
+        let Some(controller_now) = self.controllers.get(controller) else { return };
+        let link = u32::try_from(self.links.len()).unwrap_or(u32::MAX);
+        agent.links.push((own, link));
+        self.links.push(Link {
+            host,
+            controller,
+            agent_life: agent.life,
+            own,
+            controller_life: controller_now.life(),
+            agent_open: true,
+            controller_open: false,
+            ways: [Way::default(), Way::default()],
+        });
+        let span = self.latency() * 3;
+        self.after(span, Event::Connects { link });
+    }
+
+    pub(super) fn latency(&mut self) -> Seconds {
+        let span = self.settings.times.all.latency;
+        span.draw(&mut self.network.random)
+    }
+
+    pub(super) fn connects(&mut self, link: u32) {
+        let at = link as usize;
+        let (host, controller) = (self.links[at].host, self.links[at].controller);
+        let both = [Direction::ToAgent, Direction::ToController];
+        // Who gets no answer to a connection waits for its own time limit.
+        if !self.links[at].agent_open || !both.iter().all(|to| self.path(host, controller, *to)) {
+            return;
+        }
+        let (listens, life) = (self.controllers[controller].listens(), self.controllers[controller].life());
+        let entry = &mut self.links[at];
+        if listens {
+            entry.controller_open = true;
+            entry.controller_life = life;
+        }
+        let (agent_life, own) = (entry.agent_life, entry.own);
+        if listens {
+            self.tell_agent_of_link(host, agent_life, HostInput::LinkOpened { link: own });
+        } else {
+            self.close_for_agent(link);
+        }
+    }
+
+    /// As `tell_agent`, but put aside while the host hangs.
+    fn tell_agent_of_link(&mut self, host: HostIx, life: u32, input: HostInput) {
+        self.operation_ends(host, life, Seconds::ZERO, input);
+    }
+
+    /// The agent's side learns that its link is gone.
+    fn close_for_agent(&mut self, link: u32) {
+        let entry = &mut self.links[link as usize];
+        if !entry.agent_open {
+            return;
+        }
+        entry.agent_open = false;
+        let (host, life, own) = (entry.host, entry.agent_life, entry.own);
+        if let Some(agent) = self.agent(host, life) {
+            agent.links.retain(|(_, other)| *other != link);
+        }
+        self.tell_agent_of_link(host, life, HostInput::LinkClosed { link: own });
+    }
+
+    /// The agent, or its kernel after its death, closes its side.
+    pub(super) fn close_agent_side(&mut self, link: u32) {
+        let entry = &mut self.links[link as usize];
+        entry.agent_open = false;
+        if entry.controller_open {
+            self.send(link, Direction::ToController, Message::Closed);
+        }
+    }
+
+    /// The controller, or its kernel after its death, closes its side.
+    pub(super) fn close_controller_side(&mut self, link: FleetLink) {
+        let Some(link) = link.0.checked_sub(1).and_then(|link| u32::try_from(link).ok()) else { return };
+        let Some(entry) = self.links.get_mut(link as usize) else { return };
+        entry.controller_open = false;
+        if entry.agent_open {
+            self.send(link, Direction::ToAgent, Message::Closed);
+        }
+    }
+
+    /// All links of a controller's life end with it.
+    pub(super) fn close_all_of(&mut self, controller: usize, life: u32) {
+        let open = |link: &Link| link.controller == controller && link.controller_life == life && link.controller_open;
+        let links: Vec<usize> =
+            self.links.iter().enumerate().filter(|(_, link)| open(link)).map(|(at, _)| at).collect();
+        for at in links {
+            self.close_controller_side(number(u32::try_from(at).unwrap_or(u32::MAX)));
+        }
+    }
+
+    pub(super) fn agent_says(&mut self, link: u32, message: FromAgent) {
+        if self.links[link as usize].agent_open {
+            self.send(link, Direction::ToController, Message::FromAgent(message));
+        }
+    }
+
+    /// A controller says something on a link of its own life; if it is gone, so is the message.
+    pub(super) fn controller_says(&mut self, controller: usize, life: u32, link: FleetLink, message: ToAgent) {
+        let Some(link) = link.0.checked_sub(1).and_then(|link| u32::try_from(link).ok()) else { return };
+        let Some(entry) = self.links.get(link as usize) else { return };
+        if entry.controller_open && entry.controller == controller && entry.controller_life == life {
+            self.send(link, Direction::ToAgent, Message::ToAgent(message));
+        }
+    }
+
+    fn send(&mut self, link: u32, to: Direction, message: Message) {
+        let at = link as usize;
+        let (host, controller) = (self.links[at].host, self.links[at].controller);
+        let works = self.path(host, controller, to);
+        let now = self.now;
+        let way = self.links[at].way(to);
+        if !works || !way.stuck.is_empty() {
+            way.stuck.push_back(message);
+            if way.since.is_none() {
+                (way.since, way.tries) = (Some(now), 0);
+                self.after(SEND_AGAIN, Event::SendAgain { link, to });
+            }
+            return;
+        }
+        self.put_on_the_wire(link, to, message);
+    }
+
+    fn put_on_the_wire(&mut self, link: u32, to: Direction, message: Message) {
+        let mut span = self.latency();
+        let mischief = self.network.mischief;
+        let random = &mut self.network.random;
+        if random.chance(mischief.lose) {
+            span += SEND_AGAIN * (1 << random.below(3));
+        }
+        if random.chance(mischief.delay) {
+            span += random.between(Seconds::ZERO, mischief.delay_by);
+        }
+        let (repeats, jumps) = (random.chance(mischief.repeat), random.chance(mischief.reorder));
+        let again = random.between(Seconds::ZERO, Seconds::new(3));
+        let now = self.now;
+        let way = self.links[link as usize].way(to);
+        let mut at = now + span;
+        if jumps {
+            at = at + again;
+        } else {
+            at = at.max(way.last);
+            way.last = at;
+        }
+        if repeats {
+            self.queue.push(at + again, Event::Arrives { link, to, message: Box::new(message.clone()) });
+        }
+        self.queue.push(at, Event::Arrives { link, to, message: Box::new(message) });
+    }
+
+    pub(super) fn send_again(&mut self, link: u32, to: Direction) {
+        let now = self.now;
+        let at = link as usize;
+        let (host, controller) = (self.links[at].host, self.links[at].controller);
+        let works = self.path(host, controller, to);
+        let way = self.links[at].way(to);
+        let Some(since) = way.since else { return };
+        if works {
+            way.since = None;
+            for message in std::mem::take(&mut way.stuck) {
+                self.put_on_the_wire(link, to, message);
+            }
+            return;
+        }
+        if now.since(since) < GIVE_UP {
+            way.tries += 1;
+            let pause = (SEND_AGAIN * (1 << way.tries.min(4))).min(Seconds::new(2));
+            self.after(pause, Event::SendAgain { link, to });
+            return;
+        }
+        way.stuck.clear();
+        way.since = None;
+        match to {
+            Direction::ToController => self.close_for_agent(link),
+            Direction::ToAgent => self.close_for_controller(link),
+        }
+    }
+
+    fn close_for_controller(&mut self, link: u32) {
+        let entry = &mut self.links[link as usize];
+        if !entry.controller_open {
+            return;
+        }
+        entry.controller_open = false;
+        let (controller, life) = (entry.controller, entry.controller_life);
+        let host = self.machines[entry.host.at()].name.clone();
+        self.tell_controller(controller, life, Input::LinkClosed { host, link: number(link) });
+    }
+
+    pub(super) fn arrives(&mut self, link: u32, to: Direction, message: Message) {
+        let entry = &self.links[link as usize];
+        let (host, own, agent_life) = (entry.host, entry.own, entry.agent_life);
+        let (controller, life) = (entry.controller, entry.controller_life);
+        match (to, message) {
+            (Direction::ToAgent, Message::Closed) => self.close_for_agent(link),
+            (Direction::ToController, Message::Closed) => self.close_for_controller(link),
+            (Direction::ToAgent, Message::ToAgent(message)) => {
+                let machine = &self.machines[host.at()];
+                if !machine.up {
+                    return;
+                }
+                if entry.agent_open && self.agent(host, agent_life).is_some() {
+                    self.feed(host, HostInput::Message { link: own, message });
+                } else {
+                    // Nobody has that connection any more: the kernel says so.
+                    self.send(link, Direction::ToController, Message::Closed);
+                }
+            }
+            (Direction::ToController, Message::FromAgent(message)) => {
+                if entry.controller_open && self.controllers[controller].life() == life {
+                    let host = self.machines[host.at()].name.clone();
+                    self.tell_controller(controller, life, Input::AgentSaid { host, link: number(link), message });
+                } else {
+                    self.send(link, Direction::ToAgent, Message::Closed);
+                }
+            }
+            (Direction::ToAgent, Message::FromAgent(_)) | (Direction::ToController, Message::ToAgent(_)) => {}
+        }
+    }
+
+    /// Cuts or mends a host's port.
+    pub(crate) fn set_port(&mut self, host: HostIx, network: Network, out: Option<bool>, into: Option<bool>) {
+        let machine = &mut self.machines[host.at()];
+        machine.ports.set(network, out, into);
+        let name = machine.name.clone();
+        let say = |works: Option<bool>, way: &str| works.map(|on| format!("{way} {}", if on { "on" } else { "off" }));
+        self.note(|| {
+            let ways: Vec<String> = [say(out, "out"), say(into, "in")].into_iter().flatten().collect();
+            format!("network {} of {name}: {}", network.name(), ways.join(", "))
+        });
+        self.changes();
+        if network == Network::Storage {
+            self.look_at_storage_of(host);
+        }
+    }
+}

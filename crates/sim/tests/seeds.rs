@@ -1,0 +1,59 @@
+//! Seeds that once broke a promise, each with what it found. `docs/bugs-found.md` tells the stories.
+
+use lifeboat_sim::swarm::{Case, Profile, run};
+
+fn holds(seed: u64, profile: Profile, minutes: u64, only: &[usize]) {
+    let only = (!only.is_empty()).then(|| only.to_vec());
+    let case = Case { minutes, only, ..Case::new(seed, profile) };
+    let outcome = run(&case, true);
+    let told: Vec<String> =
+        outcome.timeline.iter().map(|line| format!("{:9.3} {}", line.at.as_f64(), line.text)).collect();
+    assert_eq!(outcome.failure, None, "{}\n{}", case.command(), told.join("\n"));
+}
+
+#[test]
+fn vms_whose_host_is_declared_failed_wait_for_its_fence_even_if_they_ended_before() {
+    holds(10, Profile::Stormy, 10, &[2, 3, 4]);
+    holds(29, Profile::Hell, 8, &[1, 9, 26]);
+}
+
+#[test]
+fn a_vm_that_is_planned_elsewhere_while_it_is_prepared_is_prepared_anew() {
+    holds(20, Profile::Stormy, 20, &[1, 4, 6, 7, 9, 11]);
+    holds(12, Profile::Hell, 10, &[32, 33, 34]);
+}
+
+#[test]
+fn a_hello_that_the_network_repeats_is_taken_once() {
+    holds(134, Profile::Hell, 10, &[0, 3, 6, 7, 8, 9, 14, 15]);
+}
+
+#[test]
+fn a_start_that_the_network_repeats_is_done_once() {
+    holds(181, Profile::Hell, 10, &[0, 1, 3, 4, 5, 6, 10, 11, 12, 13, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25, 27, 28]);
+}
+
+#[test]
+fn a_vm_that_was_given_up_comes_back_when_an_operator_starts_it() {
+    holds(183, Profile::Stormy, 20, &[]);
+    holds(122, Profile::Hell, 10, &[4, 10, 12, 17, 28, 32, 33, 35]);
+}
+
+#[test]
+fn a_vm_that_fits_only_where_it_failed_is_tried_there_again() {
+    holds(171, Profile::Hell, 10, &[5]);
+}
+
+#[test]
+fn a_vm_that_waits_for_hosts_is_planned_when_they_are_back() {
+    holds(175, Profile::Hell, 10, &[0, 5, 6, 8, 10, 19, 24, 36, 37]);
+}
+
+#[test]
+fn a_few_seeds_of_each_profile_keep_all_promises() {
+    for seed in 0..8 {
+        holds(seed, Profile::Calm, 20, &[]);
+        holds(seed, Profile::Stormy, 10, &[]);
+        holds(seed, Profile::Hell, 5, &[]);
+    }
+}
