@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate by crate, what it may use of the house. The binary, `lifeboat`, may use all of it.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("lifeboat-model", &[]),
     ("lifeboat-planner", &["model"]),
     ("lifeboat-plancheck", &["model"]),
@@ -16,12 +16,13 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("lifeboat-client", &["model", "transport"]),
     ("lifeboat-agent", &["model", "brain", "ports", "drivers", "transport"]),
     ("lifeboat-controller", &["model", "brain", "planner", "plancheck", "ports", "drivers", "transport", "client"]),
+    ("lifeboat-sim", &["model", "planner", "brain"]),
     ("lifeboat-lab", &["model", "drivers", "ports", "transport"]),
 ];
 /// Crates of the house that only look on, and may use anything of it but the binary.
 const TOOLS: [&str; 2] = ["lifeboat", "xtask"];
 /// Decisions are made without clock, entropy and I/O: these crates have none of it at hand.
-const PURE: [&str; 4] = ["lifeboat-model", "lifeboat-planner", "lifeboat-plancheck", "lifeboat-brain"];
+const PURE: [&str; 5] = ["lifeboat-model", "lifeboat-planner", "lifeboat-plancheck", "lifeboat-brain", "lifeboat-sim"];
 const IMPURE: [&str; 9] = ["tokio", "async-std", "smol", "rand", "getrandom", "fastrand", "uuid", "chrono", "jiff"];
 
 /// A crate with what it uses: everything but what only its tests use.

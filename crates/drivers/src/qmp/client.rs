@@ -193,10 +193,14 @@ impl Qmp {
         let (read, write) = stream.into_split();
         let codec = AnyDelimiterCodec::new_with_max_length(b"\n".to_vec(), Vec::new(), MAX_LINE_BYTES);
         let mut lines = FramedRead::new(read, codec);
-        let version = match next_message(&mut lines).await {
-            Ok(Message::Greeting { version }) => version,
-            Ok(_) => return Err(Ended::Unasked.error(socket, "greeting")),
-            Err(ended) => return Err(ended.error(socket, "greeting")),
+        // A server that is just starting may tell of an event before it greets.
+        let version = loop {
+            match next_message(&mut lines).await {
+                Ok(Message::Greeting { version }) => break version,
+                Ok(Message::Event(_)) => {}
+                Ok(_) => return Err(Ended::Unasked.error(socket, "greeting")),
+                Err(ended) => return Err(ended.error(socket, "greeting")),
+            }
         };
         let state = State {
             next_id: 1,

@@ -1,6 +1,6 @@
 //! A brain in virtual time whose agents, array and fence devices obey at once, but for what a test holds back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_brain::{
     fleet::{Brain, Effect, Input, LinkId, OperatorOrder, Output, RequestId, Settings, VolumeChange, VolumeOutcome},
@@ -30,6 +30,8 @@ pub struct Bench {
     /// Effects that were held back, in order.
     pub waiting: Vec<Effect>,
     silent: BTreeSet<HostName>,
+    /// The newest link of each host; every Hello comes on a newer one.
+    links: BTreeMap<HostName, u64>,
 }
 
 pub fn host(name: &str) -> HostName {
@@ -78,7 +80,14 @@ impl Bench {
     pub fn declared(text: &str) -> Self {
         let now = Time::from_micros(1_000_000_000_000);
         let brain = Brain::restore(Settings::default(), Epoch(3), now, []).expect("a new brain");
-        let mut bench = Self { brain, now, held: BTreeSet::new(), waiting: Vec::new(), silent: BTreeSet::new() };
+        let mut bench = Self {
+            brain,
+            now,
+            held: BTreeSet::new(),
+            waiting: Vec::new(),
+            silent: BTreeSet::new(),
+            links: BTreeMap::new(),
+        };
         bench.order(OperatorOrder::Apply(Box::new(declaration(text))));
         bench
     }
@@ -98,11 +107,9 @@ impl Bench {
         self.give(Input::Operator { request: RequestId(1), order });
     }
 
-    pub fn link(host: &HostName) -> LinkId {
-        LinkId(host.as_str().bytes().map(u64::from).sum())
-    }
-
     pub fn join(&mut self, host: &HostName) {
+        let newest = self.links.values().max().copied().unwrap_or(0);
+        self.links.insert(host.clone(), newest + 1);
         let hello = Hello {
             protocol: PROTOCOL,
             host: host.clone(),
@@ -115,7 +122,8 @@ impl Bench {
     }
 
     pub fn said(&mut self, host: &HostName, message: FromAgent) {
-        self.give(Input::AgentSaid { host: host.clone(), link: Self::link(host), message });
+        let link = LinkId(self.links[host]);
+        self.give(Input::AgentSaid { host: host.clone(), link, message });
     }
 
     pub fn pause_guest(&mut self, name: &str) {
