@@ -17,16 +17,18 @@ const SHORT: Duration = Duration::from_millis(50);
 const GREETING: &str =
     "{\"QMP\":{\"version\":{\"qemu\":{\"micro\":2,\"minor\":0,\"major\":10},\"package\":\"\"},\"capabilities\":[]}}\n";
 
-/// A socket in a directory of its own, and the one client that connects to it, served by `serve`.
+/// A socket in a directory of its own, and every client that connects to it, one after the other, served by `serve`.
 fn server<F: Future<Output = ()> + Send + 'static>(
-    serve: impl FnOnce(BufReader<UnixStream>) -> F + Send + 'static,
+    mut serve: impl FnMut(BufReader<UnixStream>) -> F + Send + 'static,
 ) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("qmp");
     let listener = UnixListener::bind(&socket).unwrap();
     tokio::spawn(async move {
-        let (stream, _) = listener.accept().await.unwrap();
-        serve(BufReader::new(stream)).await;
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            serve(BufReader::new(stream)).await;
+        }
     });
     (directory, socket)
 }
@@ -184,6 +186,28 @@ async fn a_slow_reader_of_events_is_told_what_it_lost() {
     qmp.execute("flood", json!({})).await.unwrap();
     assert_eq!(events.next().await, Some(Notice::Lost(5)));
     assert!(matches!(events.next().await, Some(Notice::Event(_))));
+}
+
+#[tokio::test]
+async fn a_server_that_greets_twice_or_does_not_hear_at_first_is_asked_again() {
+    let mut connections = 0;
+    let (_directory, socket) = server(move |mut stream| {
+        connections += 1;
+        async move {
+            match connections {
+                1 => say(&mut stream, &GREETING.repeat(2)).await,
+                2 => say(&mut stream, GREETING).await,
+                _ => {
+                    negotiate(&mut stream).await;
+                    let asked = command(&mut stream).await;
+                    say(&mut stream, &format!("{}\n", json!({ "return": connections, "id": asked["id"] }))).await;
+                }
+            }
+            wait_for_end(stream).await;
+        }
+    });
+    let qmp = Qmp::connect(&socket, Duration::from_secs(6)).await.unwrap();
+    assert_eq!(qmp.execute("which", json!({})).await.unwrap(), 3);
 }
 
 #[tokio::test]

@@ -30,6 +30,9 @@ pub const MAX_LINE_BYTES: usize = 4 << 20;
 /// How far a reader of [`Events`] may fall behind before it loses some.
 pub const EVENTS_KEPT: usize = 1024;
 
+/// Connections to a server that is just starting until one counts: see [`Ended::GreetedAgain`].
+const TRIES: u32 = 3;
+
 /// Lines waiting to be written.
 const LINES_QUEUED: usize = 64;
 
@@ -79,6 +82,11 @@ enum Ended {
     Protocol(Arc<MessageError>),
     LineTooLong,
     Unasked,
+    /// QEMU's thread that takes connections and the one that runs the monitor may both greet a client who comes while
+    /// the monitor is being set up (1 of 50 that came at once to a storage daemon on a busy machine; fewer were greeted
+    /// and then not heard). The second greeting begins the session anew, whatever was negotiated; the next connection is
+    /// in order.
+    GreetedAgain,
 }
 
 /// Why a QMP call failed.
@@ -165,9 +173,12 @@ impl Ended {
                 QmpError::Protocol { socket, problem: "it sent a line longer than 4 MiB", source: None }
             }
             Self::Unasked => QmpError::Protocol { socket, problem: "it sent a line out of turn", source: None },
+            Self::GreetedAgain => QmpError::Protocol { socket, problem: GREETED_AGAIN, source: None },
         }
     }
 }
+
+const GREETED_AGAIN: &str = "it greeted twice, which begins its session anew";
 
 type Lines = FramedRead<OwnedReadHalf, AnyDelimiterCodec>;
 
@@ -183,7 +194,16 @@ impl Qmp {
     pub async fn connect(socket: &Path, limit: Duration) -> Result<Self, QmpError> {
         let timed_out =
             |_| QmpError::Timeout { socket: socket.to_owned(), operation: "with its greeting".to_owned(), limit };
-        timeout(limit, Self::negotiate(socket, limit)).await.map_err(timed_out)?
+        let negotiate = async {
+            for _ in 1..TRIES {
+                match Self::negotiate(socket, limit).await {
+                    Err(QmpError::Protocol { problem: GREETED_AGAIN, .. } | QmpError::Timeout { .. }) => {}
+                    result => return result,
+                }
+            }
+            Self::negotiate(socket, limit).await
+        };
+        timeout(limit, negotiate).await.map_err(timed_out)?
     }
 
     async fn negotiate(socket: &Path, limit: Duration) -> Result<Self, QmpError> {
@@ -215,7 +235,7 @@ impl Qmp {
             tokio::spawn(read_lines(lines, Arc::clone(&shared))),
         ];
         let qmp = Self { inner: Arc::new(Inner { shared, lines: sender, tasks, limit, version }) };
-        qmp.execute("qmp_capabilities", json!({})).await?;
+        qmp.execute_within("qmp_capabilities", json!({}), limit / TRIES).await?;
         Ok(qmp)
     }
 
@@ -310,9 +330,8 @@ impl Shared {
     fn take(&self, message: Message) -> Result<(), Ended> {
         let mut state = self.state();
         match message {
-            Message::Greeting { .. } | Message::Return { id: None, .. } | Message::Error { id: None, .. } => {
-                return Err(Ended::Unasked);
-            }
+            Message::Greeting { .. } => return Err(Ended::GreetedAgain),
+            Message::Return { id: None, .. } | Message::Error { id: None, .. } => return Err(Ended::Unasked),
             Message::Return { id: Some(id), value } => drop(state.waiting.remove(&id).map(|w| w.send(Ok(value)))),
             Message::Error { id: Some(id), class, description } => {
                 drop(state.waiting.remove(&id).map(|waiting| waiting.send(Err(Refusal { class, description }))));
