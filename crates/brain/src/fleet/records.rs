@@ -18,6 +18,7 @@ use lifeboat_model::{
     BootId, ClassName, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
     plan::{Plan, Request},
+    running::VmRunState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +190,9 @@ pub struct VmRecord {
     /// Since when its guest does not execute although its process exists; none: it executes, as far as is known.
     #[serde(default)]
     pub paused: Option<Time>,
+    /// Why its guest does not execute; none: it executes, as far as is known.
+    #[serde(default)]
+    pub halted: Option<VmRunState>,
 }
 
 impl Default for VmRecord {
@@ -208,6 +212,7 @@ impl Default for VmRecord {
             move_to: None,
             since: Time::default(),
             paused: None,
+            halted: None,
         }
     }
 }

@@ -39,6 +39,7 @@ impl Brain {
         vm.phase = phase;
         vm.since = now;
         vm.paused = None;
+        vm.halted = None;
         if let Some(host) = vm.phase.may_run_on().filter(|_| Self::is_starting(vm)) {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
         }
@@ -300,9 +301,10 @@ impl Brain {
     fn note_paused(&mut self, name: &VmName, state: VmRunState) {
         let now = self.now;
         let Some(vm) = self.vms.get_mut(name) else { return };
-        let paused = state == VmRunState::Paused && matches!(vm.phase, Phase::Running { .. });
-        if paused != vm.paused.is_some() {
-            vm.paused = paused.then_some(now);
+        let halted = Some(state).filter(|state| !state.executes() && matches!(vm.phase, Phase::Running { .. }));
+        if halted != vm.halted {
+            vm.halted = halted;
+            vm.paused = halted.map(|_| vm.paused.unwrap_or(now));
             self.journal.vms.insert(name.clone());
         }
     }
@@ -315,11 +317,16 @@ impl Brain {
         }
         let (severity, text) = match report.state {
             VmRunState::Paused => {
-                vm.problem = Some("its guest is paused, most often by an I/O error of a volume".to_owned());
-                (
-                    Severity::Warning,
-                    format!("{} is paused on {host}, most often by an I/O error of a volume", report.vm),
-                )
+                vm.problem = Some("its guest is paused".to_owned());
+                (Severity::Warning, format!("{} is paused on {host}", report.vm))
+            }
+            VmRunState::IoError => {
+                vm.problem = Some("its guest is paused because a volume gave an I/O error".to_owned());
+                (Severity::Warning, format!("{} is paused on {host} because a volume gave an I/O error", report.vm))
+            }
+            VmRunState::Watchdog => {
+                vm.problem = Some("its guest hangs: its watchdog ran out".to_owned());
+                (Severity::Warning, format!("{} hangs on {host}: its watchdog ran out", report.vm))
             }
             VmRunState::Running => {
                 vm.problem = None;

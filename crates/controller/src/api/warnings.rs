@@ -7,7 +7,7 @@ use lifeboat_brain::fleet::{
     records::{HostCondition, Phase, VmRecord, Wanted},
 };
 use lifeboat_client::api::{VmPhase, VolumeState, Warning};
-use lifeboat_model::{HostName, Time, VmName, reason::Reason};
+use lifeboat_model::{HostName, Time, VmName, reason::Reason, running::VmRunState};
 
 use super::{progress, volumes};
 
@@ -47,8 +47,18 @@ fn of_vm(brain: &Brain, name: &VmName, vm: &VmRecord) -> Option<(u8, Warning)> {
     {
         (1, format!("{name} ({class}) has no place: {reason}"), room(name, reason))
     } else if let (Some(_), Some(host)) = (vm.paused, vm.phase.may_run_on()) {
-        let text = format!("{name} ({class}) is paused on {host}, most often by an I/O error of a volume");
-        (2, text, format!("see to its storage, then lifeboat vm restart {name}"))
+        let text = match vm.halted {
+            Some(VmRunState::IoError) => {
+                format!("{name} ({class}) is paused on {host} because a volume gave an I/O error")
+            }
+            Some(VmRunState::Watchdog) => format!("{name} ({class}) hangs on {host}: its watchdog ran out"),
+            _ => format!("{name} ({class}) is paused on {host}"),
+        };
+        let mend = match vm.halted {
+            Some(VmRunState::Watchdog) => format!("lifeboat vm restart {name}"),
+            _ => format!("see to its storage, then lifeboat vm restart {name}"),
+        };
+        (2, text, mend)
     } else {
         let (Phase::Stopping { host }, Some(problem)) = (&vm.phase, &vm.problem) else { return None };
         (3, format!("{name} ({class}) does not stop: {problem}"), format!("look at {host}; Lifeboat goes on trying"))

@@ -86,9 +86,9 @@ async fn a_volume_that_is_taken_away_stops_the_guest_and_is_told() {
     }
     array.qmp.execute("block-export-del", json!({ "id": "writer", "mode": "hard" })).await.unwrap();
     let vm = config.vm.clone();
-    let paused = VmEvent::StateChanged { vm, generation: config.generation, state: VmRunState::Paused };
+    let paused = VmEvent::StateChanged { vm, generation: config.generation, state: VmRunState::IoError };
     assert_eq!(qemu.next_event().await, paused);
-    assert_eq!(qemu.list().await.unwrap()[0].state, VmRunState::Paused);
+    assert_eq!(qemu.list().await.unwrap()[0].state, VmRunState::IoError);
     let words = fs::read_to_string(bench.run_file("writer", "launch.json")).unwrap();
     assert!(!words.contains(KEY), "the key is in no argument");
     qemu.stop(&config.vm, StopHow::Graceful).await.unwrap();

@@ -43,7 +43,7 @@ impl Guest {
     }
 
     pub(super) fn report(&self, vm: &VmName) -> RunningVm {
-        let state = if self.stalled { VmRunState::Paused } else { VmRunState::Running };
+        let state = if self.stalled { VmRunState::IoError } else { VmRunState::Running };
         RunningVm { vm: vm.clone(), generation: self.generation, state }
     }
 }

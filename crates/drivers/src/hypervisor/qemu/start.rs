@@ -105,7 +105,7 @@ async fn bring_up(slot: &Slot, running: &Running, kills: u64) -> Result<(), Unfi
         }
         // It executed, and is done already: the watcher tells.
         GuestState::ShutDown | GuestState::Panicked => Ok(()),
-        GuestState::Lives(VmRunState::Paused) | GuestState::NotBegun => Err(Unfit::Stopped),
+        GuestState::Lives(_) | GuestState::NotBegun => Err(Unfit::Stopped),
     }
 }
 

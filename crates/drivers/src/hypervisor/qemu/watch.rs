@@ -42,6 +42,8 @@ pub(super) async fn ask(qmp: &Qmp) -> Result<GuestState, QmpError> {
     let answer = qmp.execute("query-status", json!({})).await?;
     Ok(match answer["status"].as_str() {
         Some("running") => GuestState::Lives(VmRunState::Running),
+        Some("io-error") => GuestState::Lives(VmRunState::IoError),
+        Some("watchdog") => GuestState::Lives(VmRunState::Watchdog),
         Some("prelaunch") => GuestState::NotBegun,
         Some("shutdown") => GuestState::ShutDown,
         Some("guest-panicked") => GuestState::Panicked,
@@ -159,7 +161,10 @@ fn is_end_from_outside(notice: &Notice) -> bool {
 }
 
 fn is_of_state(event: &str) -> bool {
-    matches!(event, "STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED" | "BLOCK_IO_ERROR" | "SUSPEND" | "WAKEUP")
+    matches!(
+        event,
+        "STOP" | "RESUME" | "SHUTDOWN" | "GUEST_PANICKED" | "BLOCK_IO_ERROR" | "SUSPEND" | "WAKEUP" | "WATCHDOG"
+    )
 }
 
 async fn keep_logs_bounded(slot: &Slot) -> Infallible {
