@@ -10,7 +10,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and all is well
   1  the operation failed, or what was asked about is not well (status: somebody must act; plan: a VM has no place;
-     drill: a VM would not come back; rolling: a host cannot be emptied; recoveries watch: a VM has no place)
+     drill: a VM would not come back; sim: a promise or an expectation does not hold; rolling: a host cannot be emptied; recoveries watch: a VM has no place)
   2  the command line, a file or a value is wrong; nothing was changed
   3  the controller cannot be reached, or is not ready
   4  refused as things stand (still in use, not failed, not allowed)
@@ -96,6 +96,8 @@ pub enum Command {
     Agent(commands::agent::Arguments),
     /// Try it all out on a farm of hosts on this machine
     Lab(commands::lab::Arguments),
+    /// Try it all out in a virtual world: scenarios of failures
+    Sim(commands::sim::Arguments),
     /// Write a completion script for a shell
     Completions(commands::completions::Arguments),
 }

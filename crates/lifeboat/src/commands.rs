@@ -23,6 +23,7 @@ pub mod plan;
 pub mod recover;
 pub mod recoveries;
 pub mod rolling;
+pub mod sim;
 pub mod status;
 pub mod token;
 pub mod trace;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Controller(it) => controller::run(&it),
         Command::Agent(it) => agent::run(&it),
         Command::Lab(it) => lab::run(&context, it),
+        Command::Sim(it) => sim::run(&context, &it),
         Command::Completions(it) => completions::run(&context, &it),
         Command::Status(it) => wait_for(status::run(&context, &it)),
         Command::Apply(it) => wait_for(apply::run(&context, &it)),

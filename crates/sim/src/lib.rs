@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod fault;
 pub mod generate;
+pub mod panics;
 pub mod promises;
 pub mod queue;
 pub mod random;

@@ -20,7 +20,7 @@ mod sections;
 
 pub use expect::Expect;
 pub use read::{MAX_BYTES, read};
-pub use run::{Report, run};
+pub use run::{Report, TimelineLine, run};
 pub use script::{Command, Step, When};
 
 use crate::world::WorldSettings;

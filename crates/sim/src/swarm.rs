@@ -7,18 +7,16 @@
 //! what is broken is mended ([`mend`]); every VM that fits must come back: promise 9. Since the list is fixed, a failing
 //! seed is made small by leaving mishaps out ([`shrink`]) and is run again by one line.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use lifeboat_model::Seconds;
 use serde::Serialize;
 
 use crate::{
+    panics,
     promises::Violation,
     world::{Line, World, WorldSettings},
 };
@@ -126,11 +124,8 @@ pub fn run(case: &Case, told: bool) -> Outcome {
         mishaps: count,
     };
     let mut world = World::new(settings);
-    let ran = catch_unwind(AssertUnwindSafe(|| run_world(&mut world, case, &mishaps)));
-    if let Err(panic) = ran {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        outcome.failure = Some(Failure::Panicked(text.unwrap_or_else(|| "without a word".to_owned())));
+    if let Err(text) = panics::caught(|| run_world(&mut world, case, &mishaps)) {
+        outcome.failure = Some(Failure::Panicked(text));
     } else if let Some(broken) = world.broken() {
         outcome.failure = Some(Failure::Broken(broken.clone()));
     }

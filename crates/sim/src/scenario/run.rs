@@ -1,7 +1,5 @@
 //! Runs a scenario.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, VmAction};
 use lifeboat_model::{HostName, Seconds, Time, VmName, spec::Declaration};
 use serde::Serialize;
@@ -9,6 +7,7 @@ use serde::Serialize;
 use super::{Command, Scenario, Step, When};
 use crate::{
     fault::Fault,
+    panics,
     promises::Violation,
     world::{Line, World},
 };
@@ -87,8 +86,7 @@ pub fn run(scenario: &Scenario, seed: Option<u64>) -> Report {
         removing: Vec::new(),
         unmet: Vec::new(),
     };
-    let first_line = catch_unwind(AssertUnwindSafe(|| running.all())).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+    let first_line = panics::caught(|| running.all()).unwrap_or_else(|text| {
         running.unmet.push(format!("an assertion does not hold: {text}"));
         0
     });
