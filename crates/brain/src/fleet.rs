@@ -39,6 +39,7 @@ mod fencing;
 mod hosts;
 mod io;
 mod journal;
+mod maintenance;
 mod operator;
 mod planning;
 pub mod records;
@@ -160,6 +161,7 @@ impl Brain {
             Timer::Fence(host) => self.try_fence(&host),
             Timer::Volume(volume) => self.retry_remap(&volume),
             Timer::Command(id) => self.repeat_command(id),
+            Timer::Maintenance(host) => self.maintenance_is_over(&host),
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),
             Timer::Settle => self.want_plan("hosts have had time to appear"),

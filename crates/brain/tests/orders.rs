@@ -22,7 +22,7 @@ fn apply(world: &mut World, text: &str) {
 }
 
 fn maintain(world: &mut World, name: &str, on: bool) {
-    world.order(OperatorOrder::Maintenance { host: host(name), on });
+    world.order(OperatorOrder::maintenance(host(name), on));
 }
 
 #[test]

@@ -15,6 +15,8 @@
 //! | `DELETE /v1/{kind}/{name}` | | [`Deleted`] |
 //! | `POST /v1/vms/{name}/{action}` | | [`VmRow`], after the order was taken |
 //! | `POST /v1/hosts/{name}/confirm-off` | [`ConfirmOff`] | [`ConfirmedOff`] |
+//! | `POST /v1/hosts/{name}/maintenance` | [`MaintenanceRequest`] | [`HostOrdered`] |
+//! | `POST /v1/hosts/{name}/drain` | | [`HostOrdered`] |
 //! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`](lifeboat_model::plan::Plan) |
 //! | `GET /v1/events?after=N&follow=true` | | [`EventRow`] a line, oldest first |
 //! | `GET /v1/trace?follow=true` | | [`TraceEvent`](lifeboat_model::trace::TraceEvent) a line |
@@ -37,12 +39,12 @@ mod vm;
 mod volume;
 
 pub use change::{
-    ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, OperatorIssued, OperatorRequest, PlanRequest, TokenIssued,
-    TokenRequest,
+    ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, HostOrdered, MaintenanceRequest, OperatorIssued, OperatorRequest,
+    PlanRequest, TokenIssued, TokenRequest,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
-pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow};
+pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
 pub use recovery::{
     ClassProgress, FenceProgress, PlanRef, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Rto,
 };

@@ -18,9 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, HostRow, OperatorIssued, OperatorRequest,
-        PlanRequest, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow,
-        path,
+        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, HostOrdered, HostRow, MaintenanceRequest,
+        OperatorIssued, OperatorRequest, PlanRequest, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest,
+        VmAction, VmRow, VolumeRow, path,
     },
 };
 
@@ -157,6 +157,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn confirm_off(&self, host: &HostName) -> Result<ConfirmedOff, ClientError> {
         self.post(&path::confirm_off(host), &ConfirmOff { host: host.clone() }).await
+    }
+
+    /// Keeps a host from getting VMs, or lets it have them again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn maintain(&self, host: &HostName, request: &MaintenanceRequest) -> Result<HostOrdered, ClientError> {
+        self.post(&path::maintenance(host), request).await
+    }
+
+    /// Has a host emptied.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drain(&self, host: &HostName) -> Result<HostOrdered, ClientError> {
+        self.call(Method::POST, &path::drain(host), Vec::new()).await
     }
 
     /// Plans for the failure of hosts, all at once, and changes nothing.

@@ -31,6 +31,7 @@ mod failure;
 mod follow;
 mod hosts;
 mod identities;
+mod maintenance;
 mod plan;
 mod progress;
 mod recoveries;
@@ -92,6 +93,8 @@ pub(crate) fn router(service: Service) -> Router {
         .route(path::STATUS, get(status::get))
         .route(path::HOSTS, get(hosts::list))
         .route("/v1/hosts/{name}/confirm-off", post(change::confirm_off))
+        .route("/v1/hosts/{name}/maintenance", post(maintenance::maintain))
+        .route("/v1/hosts/{name}/drain", post(maintenance::drain))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
         .route(path::VOLUMES, get(volumes::list))

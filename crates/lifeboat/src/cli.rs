@@ -74,6 +74,10 @@ pub enum Command {
     Rolling(commands::rolling::Arguments),
     /// Say, as the last resort of fencing, that a failed host has no power
     Recover(commands::recover::Arguments),
+    /// Keep a host from getting VMs, or let it have them again
+    Maintenance(commands::maintenance::Arguments),
+    /// Empty a host: its VMs move elsewhere, and it gets no new ones
+    Drain(commands::drain::Arguments),
     /// Watch a recovery as it runs
     Recoveries(commands::recoveries::Arguments),
     /// Start, stop, restart, disable or enable VMs

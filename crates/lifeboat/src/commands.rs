@@ -12,12 +12,14 @@ pub mod completions;
 pub mod controller;
 pub mod daemon;
 pub mod delete;
+pub mod drain;
 pub mod drill;
 pub mod events;
 pub mod export;
 pub mod file;
 pub mod get;
 pub mod lab;
+pub mod maintenance;
 pub mod operator;
 pub mod plan;
 pub mod recover;
@@ -48,6 +50,8 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Drill(it) => wait_for(drill::run(&context, &it)),
         Command::Rolling(it) => wait_for(rolling::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
+        Command::Maintenance(it) => wait_for(maintenance::run(&context, &it)),
+        Command::Drain(it) => wait_for(drain::run(&context, &it)),
         Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
         Command::Vm(it) => wait_for(vm::run(&context, &it)),
         Command::Events(it) => wait_for(events::run(&context, &it)),

@@ -7,6 +7,7 @@
 //! | [`commands`] | one file a command |
 //! | [`render`] | views to text, pure |
 //! | [`context`] | how the controller is reached, and where text goes |
+//! | [`span`] | spans of time on the command line |
 //! | [`failure`] | what went wrong, with its exit code and the way out |
 
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ mod commands;
 mod context;
 mod failure;
 mod render;
+mod span;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

@@ -8,13 +8,14 @@ use std::{
 
 use axum::http::StatusCode;
 use lifeboat_client::api::{
-    ConfirmedOff, ControllerView, Desired, ErrorBody, ErrorCode, EventRow, FenceProgress, Overall, RecoveryRow,
-    RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Severity, StatusView, TokenIssued, VmPhase, VmRow,
+    ConfirmedOff, ControllerView, Desired, ErrorBody, ErrorCode, EventRow, FenceProgress, HostCondition, HostOrdered,
+    HostRow, MaintenanceView, Overall, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Severity,
+    StatusView, TokenIssued, VmPhase, VmRow,
 };
 use lifeboat_model::{
     ClassName, Epoch, Generation, HostName, Seconds, Time, VmName,
     declaration::{Kind, Object, Problem},
-    fleet::Fleet,
+    fleet::{Fleet, Resources},
     plan::Plan,
     trace::{Source, TraceEvent, What},
 };
@@ -368,6 +369,55 @@ fn orders_go_to_every_vm_and_the_first_failure_decides() {
         err(&mixed)
     );
     ends(&run(&fake, &["vm", "stop", "../x"]), 2);
+}
+
+fn ordered(maintenance: Option<MaintenanceView>, vms: u64, warnings: &[&str]) -> HostOrdered {
+    let host = HostRow {
+        name: host("h7"),
+        condition: HostCondition::Maintenance,
+        verdict: None,
+        since_us: Time::from_micros(0),
+        note: None,
+        maintenance,
+        agent: None,
+        vms,
+        used: Resources::new(),
+        capacity: Resources::new(),
+        fences: Vec::new(),
+        epoch: None,
+    };
+    HostOrdered { host, changed: true, warnings: warnings.iter().map(|&it| it.to_owned()).collect() }
+}
+
+#[test]
+fn a_host_is_kept_from_vms_or_emptied_and_what_follows_is_said() {
+    let fake = Fake::start();
+    let since_us = Time::from_micros(0);
+    let view = |note: Option<&str>, draining| MaintenanceView {
+        since_us,
+        note: note.map(str::to_owned),
+        until_us: None,
+        draining,
+    };
+    fake.says("POST /v1/hosts/h7/maintenance", &ordered(Some(view(Some("dimm swap"), false)), 3, &[]));
+    fake.says("POST /v1/hosts/h7/maintenance", &ordered(None, 3, &["the fleet's file still says so"]));
+    fake.says("POST /v1/hosts/h7/drain", &ordered(Some(view(None, true)), 3, &[]));
+    let on = run(&fake, &["maintenance", "h7", "on", "--note", "dimm swap", "--for", "2h"]);
+    ends(&on, 0);
+    assert_eq!(out(&on), " h7 is in maintenance (\"dimm swap\"): it gets no new VMs, its 3 VMs stay.\n");
+    let body = fake.body("POST /v1/hosts/h7/maintenance");
+    assert_eq!(body, r#"{"on":true,"note":"dimm swap","ends_after_s":7200.0}"#);
+    let off = run(&fake, &["maintenance", "h7", "off"]);
+    assert_eq!(out(&off), " h7 is no longer in maintenance by an order.\n ⚠ the fleet's file still says so\n");
+    let drain = run(&fake, &["drain", "h7"]);
+    assert_eq!(
+        out(&drain),
+        " h7 is being emptied: 3 VMs are to move, and it gets no new ones.\n   → lifeboat get hosts h7\n"
+    );
+    ends(&run(&fake, &["maintenance", "h7", "off", "--note", "x"]), 2);
+    ends(&run(&fake, &["maintenance", "h7", "on", "--for", "soon"]), 2);
+    ends(&run(&fake, &["maintenance", "h7"]), 2);
+    assert_eq!(fake.asked("POST /v1/hosts/h7/maintenance"), 2, "what is wrong does not reach the controller");
 }
 
 fn event(sequence: u64) -> EventRow {

@@ -13,7 +13,7 @@ use lifeboat_planner::{Options, RoomMaking};
 use super::{
     Answer, Brain, ObjectKind, Refusal,
     planning::EFFORT,
-    records::{HostCondition, Phase, Severity, Wanted},
+    records::{HostCondition, Phase, Severity, Upkeep, Wanted},
 };
 
 impl Brain {
@@ -88,6 +88,8 @@ impl Brain {
             return Ok(Answer { unchanged: 1, ..Answer::default() });
         }
         (host.record.maintenance, host.record.draining) = (true, true);
+        let since = self.now;
+        host.record.upkeep.get_or_insert_with(|| Upkeep { since, ..Upkeep::default() });
         self.journal.hosts.insert(name.clone());
         let text = format!("{name} is being emptied: it gets no new VMs, and its VMs move elsewhere");
         self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use lifeboat_model::{
-    Epoch, FenceName, Generation, HostName, Time, VmName,
+    Epoch, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
     spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
     trace::TraceEvent,
@@ -207,7 +207,19 @@ pub enum OperatorOrder {
         host: HostName,
         /// Whether it is in maintenance.
         on: bool,
+        /// Why, for other people; none: what was noted before stays.
+        note: Option<String>,
+        /// After this it ends by itself; none: when it is ended.
+        ends_after: Option<Seconds>,
     },
+}
+
+impl OperatorOrder {
+    /// A host is in maintenance until an operator ends it, or no longer.
+    #[must_use]
+    pub const fn maintenance(host: HostName, on: bool) -> Self {
+        Self::Maintenance { host, on, note: None, ends_after: None }
+    }
 }
 
 /// What the brain wants done. The body carries effects out only after the writes of the same output are durable.

@@ -167,6 +167,7 @@ impl Brain {
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {
             self.resume_host(&host);
+            self.resume_maintenance(&host);
         }
         for (name, vm) in self.vms.iter().filter(|(_, vm)| Brain::is_starting(vm)) {
             if let Some(host) = vm.phase.may_run_on() {

@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Refusal {
-    fn new(kind: RefusalKind, message: String, advice: Option<String>) -> Self {
+    pub(super) fn new(kind: RefusalKind, message: String, advice: Option<String>) -> Self {
         Self { kind, message, advice }
     }
 
@@ -31,7 +31,10 @@ impl Brain {
             OperatorOrder::ConfirmOff { host } => self.confirm_off(&host),
             OperatorOrder::Move { vm, to } => self.move_vm(&vm, &to),
             OperatorOrder::Drain { host } => self.drain(&host),
-            OperatorOrder::Maintenance { host, on } => self.maintain(&host, on),
+            OperatorOrder::Maintenance { host, on: true, note, ends_after } => {
+                self.begin_maintenance(&host, note, ends_after)
+            }
+            OperatorOrder::Maintenance { host, on: false, .. } => self.end_maintenance(&host),
         };
         self.journal.effects.push(Effect::Answer { request, result });
     }
@@ -311,22 +314,6 @@ impl Brain {
                 format!("start its agent: lifeboat token create --host {name}"),
             )),
         }
-    }
-
-    fn maintain(&mut self, name: &HostName, on: bool) -> Result<Answer, Refusal> {
-        let Some(host) = self.hosts.get_mut(name) else {
-            return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
-        };
-        if host.record.maintenance == on && (on || !host.record.draining) {
-            return Ok(Answer { unchanged: 1, ..Answer::default() });
-        }
-        host.record.maintenance = on;
-        host.record.draining &= on;
-        self.journal.hosts.insert(name.clone());
-        let what = if on { "is in maintenance: it keeps its VMs and gets no new ones" } else { "takes VMs again" };
-        self.tell(Severity::Info, format!("{name} {what}"), |event| event.host = Some(name.clone()));
-        self.want_plan(format!("{name} {what}"));
-        Ok(Answer { changed: vec![format!("host {name}")], ..Answer::default() })
     }
 
     /// Whether a volume can be opened by a host now, as far as is known.

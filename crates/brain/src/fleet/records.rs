@@ -54,6 +54,19 @@ pub enum HostCondition {
     },
 }
 
+/// More of an operator's order that a host gets no VMs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upkeep {
+    /// Since when.
+    pub since: Time,
+    /// Why, for other people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When it ends by itself; none: when an operator ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
 /// What is remembered of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
@@ -64,6 +77,9 @@ pub struct HostRecord {
     /// Whether it is kept from getting VMs.
     #[serde(default)]
     pub maintenance: bool,
+    /// More of that; none: it is not, or an earlier version was ordered so.
+    #[serde(default)]
+    pub upkeep: Option<Upkeep>,
     /// Whether it is being emptied.
     #[serde(default)]
     pub draining: bool,

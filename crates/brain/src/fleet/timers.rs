@@ -17,6 +17,8 @@ pub(super) enum Timer {
     Volume(VolumeName),
     /// A command has had no answer.
     Command(CommandId),
+    /// A host's maintenance ends by itself.
+    Maintenance(HostName),
     /// A stage's delay is over.
     Stage(GroupName),
     /// A VM is tried again.

@@ -1,7 +1,9 @@
 //! Requests that change something, and what came of them.
 
-use lifeboat_model::{HostName, OperatorName, Time, declaration::Object};
+use lifeboat_model::{HostName, OperatorName, Seconds, Time, declaration::Object};
 use serde::{Deserialize, Serialize};
+
+use super::HostRow;
 
 /// What came of an apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +47,32 @@ pub struct ConfirmedOff {
     pub host: HostName,
     /// The recovery that goes on by it.
     pub recovery: u64,
+}
+
+/// A host is kept from getting VMs, or no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceRequest {
+    /// Whether it is.
+    pub on: bool,
+    /// Why, for other people: one line of at most 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// After this it ends by itself; none: when it is ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_after_s: Option<Seconds>,
+}
+
+/// A host, after an order for it was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostOrdered {
+    /// The host as it is now.
+    pub host: HostRow,
+    /// Whether the order changed anything.
+    pub changed: bool,
+    /// What was taken, and should be looked at: one sentence each, with a way out.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// What to plan for.

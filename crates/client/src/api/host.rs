@@ -71,6 +71,21 @@ pub struct FenceRow {
     pub checked: Option<FenceCheck>,
 }
 
+/// An order that a host gets no VMs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceView {
+    /// Since when.
+    pub since_us: Time,
+    /// Why, for other people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// When it ends by itself; none: when an operator ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<Time>,
+    /// Whether the host is being emptied.
+    pub draining: bool,
+}
+
 /// A host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRow {
@@ -86,6 +101,9 @@ pub struct HostRow {
     /// Why, where there is more to say: the note of a maintenance, the evidence of a verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// The order that it gets no VMs; none: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceView>,
     /// Its agent; none: it never joined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentLink>,

@@ -49,6 +49,18 @@ pub fn confirm_off(host: &HostName) -> String {
     format!("{HOSTS}/{host}/confirm-off")
 }
 
+/// `POST`: [`super::MaintenanceRequest`].
+#[must_use]
+pub fn maintenance(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/maintenance")
+}
+
+/// `POST`: a host is to be emptied.
+#[must_use]
+pub fn drain(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/drain")
+}
+
 /// `DELETE`: a declared thing.
 #[must_use]
 pub fn object(object: &Object) -> String {

@@ -40,6 +40,9 @@ pub struct HostNote {
     /// See [`super::HostRow::note`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// When its maintenance ends by itself; none: when an operator ends it, or it is in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_us: Option<Time>,
 }
 
 /// How many hosts are in a condition.

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use super::{Answer, Api, Failure, State, body::Body, vms};
 
 impl Api {
-    async fn order(&self, order: OperatorOrder) -> Result<Result<Done, Refusal>, Failure> {
+    pub(super) async fn order(&self, order: OperatorOrder) -> Result<Result<Done, Refusal>, Failure> {
         Ok(self.service.handle.order(order).await?)
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use lifeboat_brain::fleet::{Brain, HostState, records::HostCondition as Brainwise};
-use lifeboat_client::api::{AgentLink, FenceRow, HostCondition, HostRow};
+use lifeboat_brain::fleet::{
+    Brain, HostState,
+    records::{HostCondition as Brainwise, Upkeep},
+};
+use lifeboat_client::api::{AgentLink, FenceRow, HostCondition, HostRow, MaintenanceView};
 use lifeboat_model::{
     HostName, Time,
     fleet::Resources,
@@ -21,26 +24,43 @@ pub(super) async fn list(state: State) -> Answer<Vec<HostRow>> {
 /// All hosts, by name.
 pub(super) fn rows(brain: &Brain, now: Time) -> Vec<HostRow> {
     let mut used = used(brain);
-    let both = brain.hosts().iter().filter_map(|(name, host)| Some((name, host, brain.declared().hosts.get(name)?)));
-    both.map(|(name, host, spec)| {
-        let (vms, used) = used.remove(name).unwrap_or_default();
-        let condition = condition(brain, name, host);
-        HostRow {
-            name: name.clone(),
-            condition,
-            verdict: verdict(brain, host, condition),
-            since_us: since(host, condition).min(now),
-            note: note(brain, host, spec, condition, now),
-            agent: agent(brain, host, now),
-            vms,
-            used,
-            capacity: spec.capacity.clone(),
-            fences: spec.fences.iter().map(fence).collect(),
-            // A welcome makes an agent this leader's; what an absent one has obeyed is not known.
-            epoch: host.link.is_some().then(|| brain.epoch()),
-        }
+    let known = brain.hosts().iter();
+    known.filter_map(|(name, host)| one(brain, name, host, used.remove(name).unwrap_or_default(), now)).collect()
+}
+
+/// A host; none: it is not declared.
+pub(super) fn row(brain: &Brain, name: &HostName, now: Time) -> Option<HostRow> {
+    let used = used(brain).remove(name).unwrap_or_default();
+    one(brain, name, brain.hosts().get(name)?, used, now)
+}
+
+fn one(brain: &Brain, name: &HostName, host: &HostState, (vms, used): (u64, Resources), now: Time) -> Option<HostRow> {
+    let spec = brain.declared().hosts.get(name)?;
+    let condition = condition(brain, name, host);
+    Some(HostRow {
+        name: name.clone(),
+        condition,
+        verdict: verdict(brain, host, condition),
+        since_us: since(host, condition).min(now),
+        note: note(brain, host, spec, condition, now),
+        maintenance: maintenance(host),
+        agent: agent(brain, host, now),
+        vms,
+        used,
+        capacity: spec.capacity.clone(),
+        fences: spec.fences.iter().map(fence).collect(),
+        // A welcome makes an agent this leader's; what an absent one has obeyed is not known.
+        epoch: host.link.is_some().then(|| brain.epoch()),
     })
-    .collect()
+}
+
+fn maintenance(host: &HostState) -> Option<MaintenanceView> {
+    let record = &host.record;
+    record.maintenance.then(|| {
+        let upkeep = record.upkeep.clone().unwrap_or(Upkeep { since: record.since, ..Upkeep::default() });
+        let Upkeep { since: since_us, note, until: until_us } = upkeep;
+        MaintenanceView { since_us, note, until_us, draining: record.draining }
+    })
 }
 
 /// How many VMs each host has, and what they take.
@@ -86,8 +106,17 @@ pub(super) fn since(host: &HostState, condition: HostCondition) -> Time {
     match host.record.condition {
         Brainwise::Failed { since, .. } | Brainwise::Fenced { since, .. } => since,
         Brainwise::Up if condition == HostCondition::Suspect => host.heard,
+        Brainwise::Up if condition == HostCondition::Maintenance => {
+            host.record.upkeep.as_ref().map_or(host.record.since, |upkeep| upkeep.since)
+        }
         Brainwise::New | Brainwise::Up => host.record.since,
     }
+}
+
+/// When a host's maintenance ends by itself.
+pub(super) fn until(host: &HostState, condition: HostCondition) -> Option<Time> {
+    let upkeep = host.record.upkeep.as_ref().filter(|_| condition == HostCondition::Maintenance);
+    upkeep.and_then(|upkeep| upkeep.until)
 }
 
 /// What more there is to say of a host's condition.
@@ -104,13 +133,29 @@ pub(super) fn note(
         Brainwise::Up if condition == HostCondition::Suspect => {
             Some(format!("nothing heard from it for {}", now.since(host.heard)))
         }
-        Brainwise::Up => spec.maintenance.clone(),
+        Brainwise::Up => in_maintenance(brain, host, spec),
         Brainwise::Failed { recovery, since } => {
             let silence = brain.recoveries().get(recovery).map(|recovery| since.since(recovery.last_heard))?;
             Some(format!("nothing was heard from it for {silence}, and it did not answer"))
         }
         Brainwise::Fenced { proof, .. } => Some(proof.to_string()),
     }
+}
+
+/// `dimm swap; being emptied, 3 VMs left`.
+fn in_maintenance(brain: &Brain, host: &HostState, spec: &HostSpec) -> Option<String> {
+    let ordered = host.record.upkeep.as_ref().and_then(|upkeep| upkeep.note.clone());
+    let note = ordered.or_else(|| spec.maintenance.clone());
+    if !host.record.draining {
+        return note;
+    }
+    let left = brain.vms().values().filter(|vm| vm.phase.may_run_on() == Some(&spec.name)).count();
+    let emptied = match left {
+        0 => "it is empty".to_owned(),
+        1 => "being emptied, 1 VM left".to_owned(),
+        _ => format!("being emptied, {left} VMs left"),
+    };
+    Some(note.map_or(emptied.clone(), |note| format!("{note}; {emptied}")))
 }
 
 fn agent(brain: &Brain, host: &HostState, now: Time) -> Option<AgentLink> {

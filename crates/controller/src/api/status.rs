@@ -61,6 +61,7 @@ fn host_counts(brain: &Brain, now: Time) -> Vec<HostCount> {
                 host: name.clone(),
                 since_us: hosts::since(host, condition).min(now),
                 note: hosts::note(brain, host, spec, condition, now),
+                until_us: hosts::until(host, condition),
             });
         }
     }

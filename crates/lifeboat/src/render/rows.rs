@@ -45,10 +45,19 @@ pub fn hosts(rows: &[HostRow], now: Time, look: &Look) -> String {
             share(&row.used, &row.capacity, "memory_mib", 1024.0, " GiB").into(),
             share(&row.used, &row.capacity, "cpu_milli", 1000.0, "").into(),
             fences(row).into(),
-            row.note.clone().unwrap_or_default().into(),
+            note(row, now, look).into(),
         ]);
     }
     table.render(look)
+}
+
+fn note(row: &HostRow, now: Time, look: &Look) -> String {
+    let note = row.note.clone().unwrap_or_default();
+    match row.maintenance.as_ref().and_then(|it| it.until_us) {
+        Some(at) if note.is_empty() => format!("until {}", when::clock(at, now, look)),
+        Some(at) => format!("{note}; until {}", when::clock(at, now, look)),
+        None => note,
+    }
 }
 
 fn agent(row: &HostRow, now: Time) -> String {

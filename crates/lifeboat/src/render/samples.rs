@@ -47,6 +47,7 @@ fn hosts(condition: HostCondition, count: u64, named: &[(&str, u64, Option<&str>
         host: host(name),
         since_us: at(*ago),
         note: note.map(str::to_owned),
+        until_us: None,
     };
     HostCount { condition, count, named: named.iter().map(note).collect() }
 }
@@ -363,6 +364,7 @@ fn host_rows() -> Vec<HostRow> {
         verdict: Some("alive".to_owned()),
         since_us: at(86_400 * 12),
         note: None,
+        maintenance: None,
         agent: Some(agent(true, 0)),
         vms: 36,
         used: resources(28_000, 98_304),

@@ -20,7 +20,7 @@ pub fn screen(view: &StatusView, look: &Look) -> String {
         out.push_str(&block(recovery, view.now_us, look));
         out.push('\n');
     }
-    out.push_str(&hanging(" Hosts   ", &hosts(view), look));
+    out.push_str(&hanging(" Hosts   ", &hosts(view, look), look));
     out.push_str(&hanging(" VMs     ", &vms(view), look));
     for recovery in &view.recent {
         out.push_str(&hanging(" Past    ", &past(recovery, view, look), look));
@@ -93,7 +93,7 @@ fn quiet(view: &StatusView) -> String {
     format!("{up} of {} up, {} of {} running", count(hosts, "host"), of(VmPhase::Running), count(vms, "VM"))
 }
 
-fn hosts(view: &StatusView) -> String {
+fn hosts(view: &StatusView, look: &Look) -> String {
     if view.hosts.is_empty() {
         return "none declared".to_owned();
     }
@@ -108,7 +108,8 @@ fn hosts(view: &StatusView) -> String {
         };
         let named = it.named.iter().take(5).map(|host| {
             let note = host.note.as_ref().map(|note| format!(", \"{note}\"")).unwrap_or_default();
-            format!("{}{note}, {}", host.host, when::age(host.since_us, view.now_us))
+            let until = host.until_us.map(|at| format!(" until {}", when::clock(at, view.now_us, look)));
+            format!("{}{note}, {}{}", host.host, when::age(host.since_us, view.now_us), until.unwrap_or_default())
         });
         let named: Vec<String> = named.collect();
         let rest = it.count.saturating_sub(named.len() as u64);

@@ -96,7 +96,7 @@ impl Memory {
                     *word = VmWord { declared: Some(false), changed: Some(now), ..VmWord::default() };
                 }
             }
-            OperatorOrder::Maintenance { host, on } => {
+            OperatorOrder::Maintenance { host, on, .. } => {
                 self.maintenance.insert(host, on);
             }
             _ => {}

@@ -178,7 +178,7 @@ impl Running<'_> {
         }
         for host in std::mem::take(&mut self.coming) {
             if self.world.machine(host.as_str()).is_some_and(crate::world::Machine::runs) {
-                self.world.order(OperatorOrder::Maintenance { host, on: false });
+                self.world.order(OperatorOrder::maintenance(host, false));
             } else {
                 self.coming.push(host);
             }
@@ -212,7 +212,7 @@ impl Running<'_> {
                 self.removing.push(vm.clone());
             }
             Command::VmMigrate(vm, host) => self.order(OperatorOrder::Move { vm: vm.clone(), to: host.clone() }),
-            Command::Maintenance(host, on) => self.order(OperatorOrder::Maintenance { host: host.clone(), on: *on }),
+            Command::Maintenance(host, on) => self.order(OperatorOrder::maintenance(host.clone(), *on)),
             Command::Drain(host) => self.order(OperatorOrder::Drain { host: host.clone() }),
             Command::ConfirmOff(host) => self.order(OperatorOrder::ConfirmOff { host: host.clone() }),
             Command::RuleAdd(rule) => {

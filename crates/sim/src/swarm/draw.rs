@@ -386,7 +386,7 @@ impl Drawing<'_> {
             }
             _ => {
                 let host = self.host();
-                let turn = |on| Happening::Order(OperatorOrder::Maintenance { host: host.clone(), on });
+                let turn = |on| Happening::Order(OperatorOrder::maintenance(host.clone(), on));
                 vec![(at, turn(true)), (end, turn(false))]
             }
         }

@@ -91,7 +91,7 @@ fn operate(world: &mut World) {
     let mut orders = Vec::new();
     for host in hosts {
         if brain.hosts().get(&host).is_some_and(|host| host.record.maintenance) {
-            orders.push(OperatorOrder::Maintenance { host, on: false });
+            orders.push(OperatorOrder::maintenance(host, false));
         }
     }
     for (vm, record) in brain.vms() {

@@ -10,7 +10,7 @@ use axum::{
 };
 use lifeboat_brain::fleet::{Brain, Settings};
 use lifeboat_client::api::{
-    ApplyOutcome, ErrorBody, ErrorCode, OperatorIssued, StatusView, TokenIssued, VmPhase, VmRow,
+    ApplyOutcome, ErrorBody, ErrorCode, HostOrdered, OperatorIssued, StatusView, TokenIssued, VmPhase, VmRow,
 };
 use lifeboat_drivers::store::memory::MemoryStore;
 use lifeboat_model::{
@@ -269,4 +269,29 @@ async fn a_controller_whose_engine_has_ended_says_that_it_is_unavailable() {
     }
     let (status, error) = controller.get::<StatusView>("/v1/status").await.expect_err("nobody answers");
     assert!(status == StatusCode::SERVICE_UNAVAILABLE && error.advice.is_some(), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_host_is_kept_from_vms_with_a_note_and_for_a_time() {
+    let controller = Controller::with_fleet().await;
+    let on = json!({"on": true, "note": "dimm swap", "ends_after_s": 7200});
+    let done: HostOrdered = controller.ask("POST", "/v1/hosts/h1/maintenance", &on).await.expect("taken");
+    let it = done.host.maintenance.expect("it is in maintenance");
+    assert_eq!((done.changed, it.note.as_deref(), it.draining), (true, Some("dimm swap"), false));
+    assert_eq!(it.until_us.expect("it ends").since(it.since_us).millis(), 7_200_000);
+    let done: HostOrdered = controller.ask("POST", "/v1/hosts/h1/drain", ()).await.expect("taken");
+    assert!(done.host.maintenance.expect("it still is").draining);
+    let done: HostOrdered =
+        controller.ask("POST", "/v1/hosts/h1/maintenance", json!({"on": false})).await.expect("taken");
+    assert!(done.changed && done.host.maintenance.is_none());
+    for (path, body, status) in [
+        ("/v1/hosts/h9/maintenance", json!({"on": true}), StatusCode::NOT_FOUND),
+        ("/v1/hosts/h1/maintenance", json!({"on": false, "note": "x"}), StatusCode::BAD_REQUEST),
+        ("/v1/hosts/h1/maintenance", json!({"on": true, "note": "a\nb"}), StatusCode::BAD_REQUEST),
+        ("/v1/hosts/h1/maintenance", json!({"on": true, "ends_after_s": -1}), StatusCode::BAD_REQUEST),
+        ("/v1/hosts/h1/maintenance", json!({"on": true, "until": 3}), StatusCode::BAD_REQUEST),
+    ] {
+        let failed = controller.ask::<HostOrdered>("POST", path, &body).await.expect_err("refused");
+        assert_eq!(failed.0, status, "{path} {body}");
+    }
 }
