@@ -125,6 +125,9 @@ impl Brain {
             Input::FenceEnded { host, attempt, result } => self.fence_ended(&host, attempt, result),
             Input::VolumeEnded { op, outcome } => self.volume_ended(op, outcome),
             Input::CheckEnded { vm, generation, result } => self.check_ended(&vm, generation, result),
+            Input::Noted { severity, text, trouble, over } => {
+                self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
+            }
             Input::Operator { request, order } => self.operator(request, order),
         }
         while let Some(timer) = self.timers.pop(self.now) {

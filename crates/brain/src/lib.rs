@@ -9,3 +9,4 @@
 pub mod fleet;
 pub mod host;
 pub mod message;
+pub mod notify;

@@ -20,6 +20,7 @@ pub mod attach;
 pub mod declaration;
 pub mod fleet;
 pub mod name;
+pub mod notice;
 pub mod order;
 pub mod plan;
 pub mod reason;

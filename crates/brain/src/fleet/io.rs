@@ -10,7 +10,7 @@ use lifeboat_model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::records::EventRecord;
+use super::records::{EventRecord, Severity};
 use crate::message::{FromAgent, ToAgent};
 
 macro_rules! numbers {
@@ -86,6 +86,17 @@ pub enum Input {
         generation: Generation,
         /// Nothing when the VM answered; otherwise what was seen last.
         result: Result<(), String>,
+    },
+    /// The body has met something that people should know.
+    Noted {
+        /// How much it matters.
+        severity: Severity,
+        /// What, as a sentence.
+        text: String,
+        /// The trouble that lasts.
+        trouble: String,
+        /// Whether it is over.
+        over: bool,
     },
     /// An operator wants something.
     Operator {

@@ -183,7 +183,17 @@ impl Brain {
     pub(super) fn tell(&mut self, severity: Severity, text: String, about: impl FnOnce(&mut EventRecord)) {
         let sequence = self.journal.next_event;
         self.journal.next_event += 1;
-        let mut event = EventRecord { sequence, time: self.now, severity, text, host: None, vm: None, recovery: None };
+        let mut event = EventRecord {
+            sequence,
+            time: self.now,
+            severity,
+            text,
+            host: None,
+            vm: None,
+            recovery: None,
+            trouble: None,
+            over: false,
+        };
         about(&mut event);
         self.journal.raw.push((format!("event/{}", ordered(sequence)), Some(bytes(&event))));
         if let Some(old) = sequence.checked_sub(KEPT_EVENTS) {

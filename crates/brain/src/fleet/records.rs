@@ -22,6 +22,8 @@ use lifeboat_model::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use lifeboat_model::notice::Severity;
+
 use super::io::{FenceProof, PlanId, RecoveryId};
 
 /// A stored part of a plan has at most this many bytes.
@@ -393,18 +395,6 @@ pub struct PlanRecord {
     pub plan: Plan,
 }
 
-/// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Look at it today.
-    Warning,
-    /// Look at it now.
-    Critical,
-}
-
 /// Something that a person may want to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRecord {
@@ -425,6 +415,13 @@ pub struct EventRecord {
     /// The recovery that it is part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery: Option<RecoveryId>,
+    /// The trouble that lasts from the first event that names it to the one with which it is over; of a recovery's events
+    /// it is the recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Whether the trouble, or else the recovery, is over with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
 }
 
 /// Numbers that only go up.

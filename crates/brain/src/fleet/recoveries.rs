@@ -117,7 +117,7 @@ impl Brain {
             text.push_str(": ");
             text.push_str(&rest.join(", "));
         }
-        self.tell(severity, text, |event| (event.host, event.recovery) = (Some(host), Some(id)));
+        self.tell(severity, text, |event| (event.host, event.recovery, event.over) = (Some(host), Some(id), true));
     }
 
     /// Marks the VMs of a failed host as lost, and takes those that were on their way to it off it.

@@ -74,6 +74,8 @@ fn event(controller: &Controller, sequence: u64) -> EventRecord {
         host: None,
         vm: None,
         recovery: None,
+        trouble: None,
+        over: false,
     }
 }
 
