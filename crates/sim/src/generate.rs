@@ -96,6 +96,31 @@ pub fn check() -> CheckSpec {
 }
 
 impl Generate {
+    /// The most hosts, VMs and volumes that are made.
+    pub const MOST: u32 = 200_000;
+
+    /// Checks that the numbers make a fleet that may be run.
+    ///
+    /// # Errors
+    /// A sentence that names the number and what it must be.
+    pub fn validate(&self) -> Result<(), String> {
+        let most = Self::MOST;
+        let of = [("hosts", self.hosts), ("vms", self.vms), ("arrays", self.arrays), ("racks", self.racks)];
+        if let Some((name, number)) = of.iter().find(|(_, number)| *number > most) {
+            return Err(format!("[generate] {name} is {number}; it is {most} at most"));
+        }
+        if u64::from(self.volumes) * u64::from(self.vms.max(1)) > u64::from(most) {
+            return Err(format!("[generate] makes more than {most} volumes"));
+        }
+        if self.hosts == 0 {
+            return Err("[generate] hosts must be 1 at least".to_owned());
+        }
+        if self.max_ops == 0 || self.starts_per_host == 0 || self.maps_per_host == 0 {
+            return Err("[generate] max_ops, starts_per_host and maps_per_host must be 1 at least".to_owned());
+        }
+        Ok(())
+    }
+
     /// The fleet.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::fmt;
 use lifeboat_model::{Seconds, declaration::Place};
 use serde::Serialize;
 
+mod course;
 mod expect;
 mod read;
 mod run;

@@ -97,6 +97,21 @@ macro_rules! times {
             $($(#[$doc])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<Span>,)*
         }
 
+        /// The times of a scenario: for all parts, and for some of them by name.
+        #[derive(Default, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub(crate) struct TimesText {
+            $($name: Option<Span>,)*
+            pub(crate) of: BTreeMap<toml::Spanned<String>, SomeTimes>,
+        }
+
+        impl TimesText {
+            /// Those for all parts.
+            pub(crate) fn all(&self) -> SomeTimes {
+                SomeTimes { $($name: self.$name,)* }
+            }
+        }
+
         impl SomeTimes {
             /// These times, and the others for those that are not here.
             #[must_use]

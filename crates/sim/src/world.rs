@@ -339,6 +339,12 @@ impl World {
         self.by_name.get(name).map(|ix| &self.machines[ix.at()])
     }
 
+    /// What really happened so far.
+    #[must_use]
+    pub fn trace(&self) -> &[TraceEvent] {
+        &self.trace
+    }
+
     /// What really happened so far, one JSON object a line.
     #[must_use]
     pub fn trace_lines(&self) -> String {

@@ -1,6 +1,12 @@
 //! Every file in `scenarios/` holds, one test a file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use lifeboat_sim::scenario::{read, run};
 
@@ -23,23 +29,36 @@ fn files() -> Vec<(String, PathBuf)> {
     files
 }
 
-fn hold(path: &Path) -> Result<(), String> {
-    let problems = |problems: Vec<lifeboat_sim::scenario::Problem>| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+/// Runs a file; whether it holds, and what there is to tell of it.
+fn hold(path: &Path) -> (bool, String) {
+    let scenario = match read(path) {
+        Ok(scenario) => scenario,
+        Err(problems) => return (false, problems.iter().map(|problem| format!("{problem}\n")).collect()),
     };
-    let scenario = read(path).map_err(problems)?;
     let report = run(&scenario, None);
-    if report.is_good() {
-        return Ok(());
+    let mut text = String::new();
+    for line in &report.timeline {
+        let _ = writeln!(
+            text,
+            "{:9.3} {:8} {}",
+            line.t,
+            line.severity.map_or(String::new(), |it| format!("{it:?}")),
+            line.text
+        );
     }
-    let mut text: Vec<String> = report.timeline.iter().map(|line| format!("{:9.3} {}", line.t, line.text)).collect();
-    text.extend(report.broken.iter().map(ToString::to_string));
-    text.extend(report.unmet);
-    Err(text.join("\n"))
+    for (vm, hosts) in &report.hosts {
+        let _ = write!(text, "{vm}: {} ", hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and "));
+    }
+    let _ = writeln!(text);
+    for line in report.broken.iter().map(ToString::to_string).chain(report.unmet.iter().cloned()) {
+        let _ = writeln!(text, "{line}");
+    }
+    (report.is_good(), text)
 }
 
-/// A small runner of its own: one test a file, listed and chosen as `cargo test` and `cargo nextest` ask.
-fn main() -> std::process::ExitCode {
+/// A small runner of its own: one test a file, listed and chosen as `cargo test` and `cargo nextest` ask, on all cores.
+/// With `--nocapture` it tells what happened in each.
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let filters: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-') && *arg != "terse").collect();
@@ -52,18 +71,25 @@ fn main() -> std::process::ExitCode {
         if !has("--ignored") {
             files.iter().for_each(|(name, _)| println!("{name}: test"));
         }
-        return std::process::ExitCode::SUCCESS;
+        return ExitCode::SUCCESS;
     }
-    let mut failed = 0;
-    for (name, path) in &files {
-        match hold(path) {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(text) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n{text}");
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        while let Some((name, path)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (good, text) = hold(path);
+            if !good {
+                failed.fetch_add(1, Ordering::Relaxed);
             }
+            let text = if good && !has("--nocapture") { String::new() } else { format!("\n{text}") };
+            println!("test {name} ... {}{text}", if good { "ok" } else { "FAILED" });
         }
-    }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from).min(files.len()) {
+            scope.spawn(work);
+        }
+    });
+    let failed = failed.load(Ordering::Relaxed);
     println!("{} scenarios, {failed} failed", files.len());
-    std::process::ExitCode::from(u8::from(failed > 0))
+    ExitCode::from(u8::from(failed > 0))
 }

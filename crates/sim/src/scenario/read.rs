@@ -1,6 +1,6 @@
 //! Reads a scenario file and checks everything that it names.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use lifeboat_brain::fleet::Settings;
 use lifeboat_model::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     generate::{self, Generate},
-    times::{SomeTimes, WorldTimes},
+    times::{TimesText, WorldTimes},
     world::WorldSettings,
 };
 
@@ -33,7 +33,7 @@ struct ScenarioText {
     seed: Option<u64>,
     /// A fleet's file, beside this one.
     fleet: Option<Spanned<String>>,
-    generate: Option<Generate>,
+    generate: Option<Spanned<Generate>>,
     #[serde(default)]
     world: WorldText,
     #[serde(default)]
@@ -60,14 +60,6 @@ impl Default for WorldText {
     fn default() -> Self {
         Self { controllers: 1, lease_s: Seconds::new(10), limit_s: Seconds::new(1800), complete: true }
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct TimesText {
-    #[serde(flatten)]
-    all: SomeTimes,
-    of: BTreeMap<String, SomeTimes>,
 }
 
 struct Reader<'a> {
@@ -136,13 +128,14 @@ impl Reader<'_> {
             self.problem(Some(line), problem);
         }
         let expect = self.expectations(scenario.expect, &names);
+        self.parts(&scenario.times, &names);
         let (declaration, later) = hold_back(&whole, &steps);
         let mut settings = WorldSettings::new(scenario.seed.unwrap_or(1), declaration);
         settings.controllers = scenario.world.controllers;
         settings.lease = scenario.world.lease_s;
         settings.settings = scenario.settings;
-        let all = scenario.times.all.over(&settings.times.all);
-        let of = scenario.times.of.iter().map(|(name, times)| (name.clone(), times.over(&all))).collect();
+        let all = scenario.times.all().over(&settings.times.all);
+        let of = scenario.times.of.iter().map(|(name, times)| (name.get_ref().clone(), times.over(&all))).collect();
         settings.times = WorldTimes { all, of };
         Some(Scenario { about: scenario.about, settings, later, steps, limit: scenario.world.limit_s, expect })
     }
@@ -154,6 +147,17 @@ impl Reader<'_> {
         let opened = quoted.trim_start_matches(['\'', '"']);
         let line = self.line(start);
         if opened.starts_with('\n') || opened.starts_with("\r\n") { line + 1 } else { line }
+    }
+
+    /// Times are said of parts that there are.
+    fn parts(&mut self, times: &TimesText, names: &Names<'_>) {
+        for name in times.of.keys() {
+            let there = names.is_part(name.get_ref());
+            if !there {
+                let line = self.line(name.span().start);
+                self.problem(Some(line), format!("there is no host, VM or array `{}` in this fleet", name.get_ref()));
+            }
+        }
     }
 
     fn expectations(&mut self, text: ExpectText, names: &Names<'_>) -> Expect {
@@ -168,9 +172,15 @@ impl Reader<'_> {
     fn declaration(&mut self, scenario: &ScenarioText, declaring: &str) -> Option<Declaration> {
         let mut known = Declaration::default();
         if let Some(generate) = &scenario.generate {
-            match generate.declaration() {
-                Ok(generated) => known = generated,
-                Err(error) => self.problem(None, format!("[generate]: {error}")),
+            let line = self.line(generate.span().start);
+            let generate = generate.get_ref();
+            match generate.validate().map(|()| generate.declaration()) {
+                Ok(Ok(generated)) => known = generated,
+                Ok(Err(error)) => self.problem(Some(line), format!("[generate]: {error}")),
+                Err(problem) => {
+                    self.problem(Some(line), problem);
+                    return None;
+                }
             }
         }
         if let Some(fleet) = &scenario.fleet {

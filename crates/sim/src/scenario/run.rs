@@ -1,6 +1,6 @@
 //! Runs a scenario.
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, VmAction};
+use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RequestId, VmAction};
 use lifeboat_model::{HostName, Seconds, Time, VmName, spec::Declaration};
 use serde::Serialize;
 
@@ -68,6 +68,8 @@ struct Running<'a> {
     coming: Vec<HostName>,
     /// VMs that are forgotten when they have stopped.
     removing: Vec<VmName>,
+    /// What the script ordered, with its line.
+    ordered: Vec<(usize, RequestId)>,
     unmet: Vec<String>,
 }
 
@@ -84,6 +86,7 @@ pub fn run(scenario: &Scenario, seed: Option<u64>) -> Report {
         leaving: Vec::new(),
         coming: Vec::new(),
         removing: Vec::new(),
+        ordered: Vec::new(),
         unmet: Vec::new(),
     };
     let first_line = panics::caught(|| running.all()).unwrap_or_else(|text| {
@@ -107,10 +110,9 @@ impl Running<'_> {
                 return first_line;
             }
         }
-        if !self.rest(self.scenario.limit) {
-            self.unmet.push(format!("the fleet does not come to rest within {} of the script", self.scenario.limit));
-        }
-        self.unmet.extend(self.scenario.expect.unmet(&self.world, self.began, first_line));
+        let rests = self.rest(self.scenario.limit);
+        self.unmet.extend(self.scenario.expect.unmet(&self.world, self.began, first_line, rests));
+        self.answers();
         first_line
     }
 
@@ -199,27 +201,30 @@ impl Running<'_> {
         }
         let text = step.text.clone();
         self.world.note(|| format!("> {text}"));
+        let line = step.line;
         match &step.command {
-            Command::Faults(faults) => faults.iter().for_each(|fault| self.world.fault(fault)),
+            Command::Faults(faults) => self.faults(line, faults),
             Command::Shutdown(host, again) => {
-                self.world.order(OperatorOrder::Drain { host: host.clone() });
+                self.order(line, OperatorOrder::Drain { host: host.clone() });
                 self.leaving.push((host.clone(), self.world.now() + ORDERLY, *again));
             }
-            Command::Vm(vm, action) => self.order(OperatorOrder::Vm { vm: vm.clone(), action: *action }),
-            Command::VmAdd(vm) => self.add(|later| later.vms.retain(|it| it.name == *vm), |later| later.rules.clear()),
+            Command::Vm(vm, action) => self.order(line, OperatorOrder::Vm { vm: vm.clone(), action: *action }),
+            Command::VmAdd(vm) => {
+                self.add(line, |later| later.vms.retain(|it| it.name == *vm), |later| later.rules.clear())
+            }
             Command::VmRemove(vm) => {
-                self.order(OperatorOrder::Vm { vm: vm.clone(), action: VmAction::Stop });
+                self.order(line, OperatorOrder::Vm { vm: vm.clone(), action: VmAction::Stop });
                 self.removing.push(vm.clone());
             }
-            Command::VmMigrate(vm, host) => self.order(OperatorOrder::Move { vm: vm.clone(), to: host.clone() }),
-            Command::Maintenance(host, on) => self.order(OperatorOrder::maintenance(host.clone(), *on)),
-            Command::Drain(host) => self.order(OperatorOrder::Drain { host: host.clone() }),
-            Command::ConfirmOff(host) => self.order(OperatorOrder::ConfirmOff { host: host.clone() }),
+            Command::VmMigrate(vm, host) => self.order(line, OperatorOrder::Move { vm: vm.clone(), to: host.clone() }),
+            Command::Maintenance(host, on) => self.order(line, OperatorOrder::maintenance(host.clone(), *on)),
+            Command::Drain(host) => self.order(line, OperatorOrder::Drain { host: host.clone() }),
+            Command::ConfirmOff(host) => self.order(line, OperatorOrder::ConfirmOff { host: host.clone() }),
             Command::RuleAdd(rule) => {
-                self.add(|later| later.rules.retain(|it| it.name == *rule), |later| later.vms.clear());
+                self.add(line, |later| later.rules.retain(|it| it.name == *rule), |later| later.vms.clear());
             }
             Command::RuleRemove(rule) => {
-                self.order(OperatorOrder::Delete { kind: ObjectKind::Rule, name: rule.to_string() });
+                self.order(line, OperatorOrder::Delete { kind: ObjectKind::Rule, name: rule.to_string() });
             }
             Command::Delay(span) => self.pass(*span),
             Command::UntilStable(limit) => {
@@ -231,14 +236,55 @@ impl Running<'_> {
         }
     }
 
-    fn order(&mut self, order: OperatorOrder) {
-        self.world.order(order);
+    fn order(&mut self, line: usize, order: OperatorOrder) {
+        let request = self.world.order(order);
+        self.ordered.push((line, request));
     }
 
-    fn add(&mut self, keep: impl Fn(&mut Declaration), drop: impl Fn(&mut Declaration)) {
+    /// Faults of one line; one that nothing comes of was written for another course of things.
+    fn faults(&mut self, line: usize, faults: &[Fault]) {
+        let idle: Vec<String> = faults.iter().filter_map(|fault| self.idle(fault)).collect();
+        if idle.len() == faults.len() {
+            self.unmet.extend(idle.first().map(|why| format!("line {line} does nothing: {why}")));
+        }
+        faults.iter().for_each(|fault| self.world.fault(fault));
+    }
+
+    /// Why nothing comes of a fault as the world is; none: something does.
+    fn idle(&self, fault: &Fault) -> Option<String> {
+        let power = |host: &HostName| self.world.machine(host.as_str()).is_some_and(crate::world::Machine::has_power);
+        match fault {
+            Fault::Power(host, true) if power(host) => Some(format!("{host} has power")),
+            Fault::Power(host, false) | Fault::Hang(host, _) | Fault::AgentDies(host) if !power(host) => {
+                Some(format!("{host} has no power"))
+            }
+            Fault::VmDies(vm) | Fault::GuestShutsDown(vm) if self.world.where_is(vm).is_empty() => {
+                Some(format!("{vm} runs nowhere"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Orders are answered, and refused only where that is expected.
+    fn answers(&mut self) {
+        let mut expected: Vec<&str> = self.scenario.expect.refused.iter().map(String::as_str).collect();
+        for (line, request) in &self.ordered {
+            match self.world.answer(*request) {
+                None => self.unmet.push(format!("line {line}: this order was never answered")),
+                Some(Ok(_)) => {}
+                Some(Err(refusal)) => match expected.iter().position(|text| refusal.message.contains(text)) {
+                    Some(at) => drop(expected.remove(at)),
+                    None => self.unmet.push(format!("line {line}: this order was refused: {}", refusal.message)),
+                },
+            }
+        }
+        self.unmet.extend(expected.iter().map(|text| format!("no order was refused with: {text}")));
+    }
+
+    fn add(&mut self, line: usize, keep: impl Fn(&mut Declaration), drop: impl Fn(&mut Declaration)) {
         let mut declaration = self.scenario.later.clone();
         keep(&mut declaration);
         drop(&mut declaration);
-        self.order(OperatorOrder::Apply(Box::new(declaration)));
+        self.order(line, OperatorOrder::Apply(Box::new(declaration)));
     }
 }

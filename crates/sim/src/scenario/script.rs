@@ -5,10 +5,14 @@ use std::str::FromStr;
 use lifeboat_brain::fleet::VmAction;
 use lifeboat_model::{ArrayName, HostName, RuleName, Seconds, VmName, VolumeName, fleet::Labels, spec::Declaration};
 
+use super::course;
 use crate::{
     fault::Fault,
     world::{ArrayFault, Bmc, Mischief, Network, StoreFault},
 };
+
+/// A year.
+const LONGEST: Seconds = Seconds::new(366 * 24 * 3600);
 
 /// When a command is obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +76,7 @@ pub(super) struct Names<'a> {
 type Words<'a, 'b> = &'b [&'a str];
 
 impl Names<'_> {
-    fn host(&self, word: &str) -> Result<HostName, String> {
+    pub(super) fn host(&self, word: &str) -> Result<HostName, String> {
         let found = self.declaration.hosts.iter().find(|host| host.name.as_str() == word);
         found.map(|host| host.name.clone()).ok_or_else(|| format!("there is no host `{word}` in this fleet"))
     }
@@ -95,6 +99,11 @@ impl Names<'_> {
     pub(super) fn vm(&self, word: &str) -> Result<VmName, String> {
         let found = self.declaration.vms.iter().find(|vm| vm.name.as_str() == word);
         found.map(|vm| vm.name.clone()).ok_or_else(|| format!("there is no VM `{word}` in this fleet"))
+    }
+
+    /// Whether a host, a VM or an array has this name.
+    pub(super) fn is_part(&self, word: &str) -> bool {
+        self.host(word).is_ok() || self.vm(word).is_ok() || self.array(word).is_ok()
     }
 
     fn array(&self, word: &str) -> Result<ArrayName, String> {
@@ -130,8 +139,12 @@ fn number<T: FromStr>(word: &str, what: &str) -> Result<T, String> {
 }
 
 fn seconds(word: &str) -> Result<Seconds, String> {
-    let number = word.parse::<f64>().ok().and_then(Seconds::from_f64);
-    number.ok_or_else(|| format!("`{word}` is not a number of seconds"))
+    let number = word.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    match number.map(Seconds::from_f64) {
+        Some(Some(span)) if span <= LONGEST => Ok(span),
+        Some(_) => Err(format!("`{word}` seconds are longer than a year, and no scenario lasts so long")),
+        None => Err(format!("`{word}` is not a number of seconds")),
+    }
 }
 
 fn on_off(word: &str) -> Result<bool, String> {
@@ -163,6 +176,7 @@ pub(super) fn read(text: &str, first_line: usize, names: &Names<'_>) -> (Vec<Ste
             Err(problem) => problems.push((number, problem)),
         }
     }
+    problems.extend(course::contradictions(&steps));
     (steps, problems)
 }
 
