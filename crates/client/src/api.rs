@@ -20,6 +20,8 @@
 //! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`](lifeboat_model::plan::Plan) |
 //! | `GET /v1/events?after=N&follow=true` | | [`EventRow`] a line, oldest first |
 //! | `GET /v1/trace?follow=true` | | [`TraceEvent`](lifeboat_model::trace::TraceEvent) a line |
+//! | `GET /v1/receivers` | | list of [`ReceiverRow`] |
+//! | `POST /v1/receivers/{name}/test` | | [`NotifyTested`] |
 //! | `POST /v1/tokens` | [`TokenRequest`] | [`TokenIssued`] |
 //! | `POST /v1/operators` | [`OperatorRequest`] | [`OperatorIssued`] |
 //!
@@ -32,6 +34,7 @@ mod change;
 mod error;
 mod event;
 mod host;
+mod notify;
 pub mod path;
 mod recovery;
 mod status;
@@ -45,6 +48,7 @@ pub use change::{
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
 pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
+pub use notify::{NotifyTested, ReceiverRow};
 pub use recovery::{
     ClassProgress, FenceProgress, PlanRef, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Rto,
 };

@@ -19,8 +19,8 @@ use crate::{
     ClientError, EventStream, TraceStream,
     api::{
         ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, HostOrdered, HostRow, MaintenanceRequest,
-        OperatorIssued, OperatorRequest, PlanRequest, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest,
-        VmAction, VmRow, VolumeRow, path,
+        NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow, RecoveryView, StatusView,
+        TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
 };
 
@@ -173,6 +173,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn drain(&self, host: &HostName) -> Result<HostOrdered, ClientError> {
         self.call(Method::POST, &path::drain(host), Vec::new()).await
+    }
+
+    /// Receivers of what people are told.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn receivers(&self) -> Result<Vec<ReceiverRow>, ClientError> {
+        self.get(path::RECEIVERS).await
+    }
+
+    /// Has a test message sent to a receiver, once.
+    ///
+    /// # Errors
+    /// [`ClientError`]. That the receiver did not take it is no error, but in the answer.
+    pub async fn test_receiver(&self, name: &str) -> Result<NotifyTested, ClientError> {
+        self.call(Method::POST, &path::test_receiver(name), Vec::new()).await
     }
 
     /// Plans for the failure of hosts, all at once, and changes nothing.

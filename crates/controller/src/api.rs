@@ -22,7 +22,7 @@ use lifeboat_ports::Store;
 use lifeboat_transport::ca::Authority;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{clock::Clock, handle::Handle};
+use crate::{clock::Clock, handle::Handle, notify::Receivers};
 
 mod body;
 mod change;
@@ -32,6 +32,7 @@ mod follow;
 mod hosts;
 mod identities;
 mod maintenance;
+mod notify;
 mod plan;
 mod progress;
 mod recoveries;
@@ -61,6 +62,7 @@ pub(crate) struct Service {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Clock,
+    pub(crate) receivers: Receivers,
 }
 
 /// The service, and what bounds it.
@@ -106,6 +108,8 @@ pub(crate) fn router(service: Service) -> Router {
         .route(path::APPLY, post(change::apply).layer(DefaultBodyLimit::max(MAX_DECLARATION_BYTES)))
         .route(path::EVENTS, get(follow::events))
         .route(path::TRACE, get(follow::trace))
+        .route(path::RECEIVERS, get(notify::list))
+        .route("/v1/receivers/{name}/test", post(notify::test))
         .route(path::TOKENS, post(identities::token))
         .route(path::OPERATORS, post(identities::operator));
     for kind in Kind::ALL {

@@ -8,6 +8,10 @@ use std::{
 use lifeboat_brain::fleet::{Liveness, Retries, Settings};
 use serde::Deserialize;
 
+mod notify;
+
+pub use notify::NotifyConfig;
+
 /// A controller's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +34,9 @@ pub struct ControllerConfig {
     /// What is tried again.
     #[serde(default)]
     pub retries: Retries,
+    /// Whom to tell what.
+    #[serde(default)]
+    pub notify: Vec<NotifyConfig>,
 }
 
 fn state_dir() -> PathBuf {
@@ -94,6 +101,14 @@ impl ControllerConfig {
 
     fn check(&self) -> Result<(), String> {
         self.settings().validate()?;
+        if self.notify.len() > notify::MAX_RECEIVERS {
+            return Err(format!("there are more than {} receivers", notify::MAX_RECEIVERS));
+        }
+        let mut names: Vec<&str> = self.notify.iter().map(|receiver| receiver.settings.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("two receivers are called {}", twice[0]));
+        }
         self.mode().map(drop)
     }
 
@@ -129,6 +144,7 @@ impl Default for ControllerConfig {
             listen: listen(),
             liveness: Liveness::default(),
             retries: Retries::default(),
+            notify: Vec::new(),
         }
     }
 }

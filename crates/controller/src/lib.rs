@@ -3,7 +3,7 @@
 //! ```text
 //!   agents ──TLS──► links ─┐                            ┌─► links (say)
 //!   operators ────► api ───┼─► inbox ─► engine: brain ──┼─► fencing, volumes, checks ─► drivers
-//!   results of effects ────┘              │             └─► events, trace
+//!   results of effects ────┘              │             └─► events, trace ─► notify
 //!                                         ▼
 //!                                       store   (written before any effect is carried out)
 //! ```
@@ -22,6 +22,7 @@ pub mod handle;
 mod join;
 mod links;
 mod listener;
+mod notify;
 mod run;
 mod volumes;
 

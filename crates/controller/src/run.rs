@@ -18,6 +18,7 @@ use crate::{
     handle::{EventLog, Handle, INBOX},
     links::Links,
     listener,
+    notify::{self, Notifying, Receivers},
     volumes::Arrays,
 };
 
@@ -131,11 +132,15 @@ pub async fn run(
         answers: std::collections::BTreeMap::new(),
         next_request: 0,
     };
-    let service = api::Service { handle: handle.clone(), store, authority, clock };
+    let receivers = Receivers::new(config.notify.clone(), &notify::hostname());
+    let notifying =
+        Notifying { receivers: receivers.clone(), handle: handle.clone(), clock, store: Arc::clone(&store) };
+    let service = api::Service { handle: handle.clone(), store, authority, clock, receivers };
     let router = api::router(service.clone());
     ready();
     tokio::select! {
         ended = engine.run() => ended?,
+        () = notifying.run() => {}
         () = listener::serve_agents(agents, tls, service, links, router.clone()) => {}
         () = listener::serve_socket(socket, router) => {}
         () = shutdown => tokio::time::sleep(LAST_WORDS).await,

@@ -5,6 +5,7 @@
 //! | [`check`] | sees whether a VM is up |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
 //! | [`hypervisor`] | runs VMs: QEMU |
+//! | [`notify`] | ways to people: webhooks, Alertmanager, mail, a command, a file |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
 //! | [`storage`] | arrays: files on a shared directory, NBD exports of `qemu-storage-daemon` |
 //! | [`store`] | the embedded store, and one in memory |
@@ -12,6 +13,7 @@
 pub mod check;
 pub mod fence;
 pub mod hypervisor;
+pub mod notify;
 pub mod qmp;
 pub mod storage;
 pub mod store;

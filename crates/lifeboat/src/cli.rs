@@ -82,6 +82,8 @@ pub enum Command {
     Recoveries(commands::recoveries::Arguments),
     /// Start, stop, restart, disable or enable VMs
     Vm(commands::vm::Arguments),
+    /// List who is told what happens, and test them
+    Notify(commands::notify::Arguments),
     /// Show what happened
     Events(commands::events::Arguments),
     /// Write what really happened as trace/v1

@@ -20,6 +20,7 @@ pub mod file;
 pub mod get;
 pub mod lab;
 pub mod maintenance;
+pub mod notify;
 pub mod operator;
 pub mod plan;
 pub mod recover;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Drain(it) => wait_for(drain::run(&context, &it)),
         Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
         Command::Vm(it) => wait_for(vm::run(&context, &it)),
+        Command::Notify(it) => wait_for(notify::run(&context, &it)),
         Command::Events(it) => wait_for(events::run(&context, &it)),
         Command::Trace(it) => wait_for(trace::run(&context, &it)),
         Command::Delete(it) => wait_for(delete::run(&context, &it)),

@@ -9,8 +9,8 @@ use std::{
 use axum::http::StatusCode;
 use lifeboat_client::api::{
     ConfirmedOff, ControllerView, Desired, ErrorBody, ErrorCode, EventRow, FenceProgress, HostCondition, HostOrdered,
-    HostRow, MaintenanceView, Overall, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Severity,
-    StatusView, TokenIssued, VmPhase, VmRow,
+    HostRow, MaintenanceView, NotifyTested, Overall, ReceiverRow, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm,
+    RecoveryVmState, Severity, StatusView, TokenIssued, VmPhase, VmRow,
 };
 use lifeboat_model::{
     ClassName, Epoch, Generation, HostName, Seconds, Time, VmName,
@@ -418,6 +418,48 @@ fn a_host_is_kept_from_vms_or_emptied_and_what_follows_is_said() {
     ends(&run(&fake, &["maintenance", "h7", "on", "--for", "soon"]), 2);
     ends(&run(&fake, &["maintenance", "h7"]), 2);
     assert_eq!(fake.asked("POST /v1/hosts/h7/maintenance"), 2, "what is wrong does not reach the controller");
+}
+
+#[test]
+fn receivers_are_listed_and_tested_and_a_test_that_is_not_taken_fails() {
+    let fake = Fake::start();
+    let row = |name: &str, problem: Option<&str>| ReceiverRow {
+        name: name.to_owned(),
+        kind: "mail".to_owned(),
+        target: "ops@example.org by mail.example.org:587".to_owned(),
+        severity: Severity::Warning,
+        delivered_us: None,
+        waiting: 2,
+        lost: 1,
+        held_back: problem.is_none(),
+        problem: problem.map(str::to_owned),
+    };
+    fake.says("GET /v1/receivers", &[row("night", None), row("ops", Some("no answer within 10 s"))]);
+    let list = run(&fake, &["notify", "list"]);
+    ends(&list, 0);
+    assert_eq!(
+        out(&list),
+        "RECEIVER  KIND  TOLD FROM  LAST TAKEN  WAITING  TO                                       PROBLEM\n\
+         night     mail  warning             -        3  ops@example.org by mail.example.org:587  held back by its rate\n\
+         ops       mail  warning             -        3  ops@example.org by mail.example.org:587  no answer within 10 s\n"
+    );
+    let tested = |problem: Option<&str>, remark: Option<&str>| NotifyTested {
+        name: "ops".to_owned(),
+        target: "ops@example.org".to_owned(),
+        remark: remark.map(str::to_owned),
+        problem: problem.map(str::to_owned),
+    };
+    fake.says("POST /v1/receivers/ops/test", &tested(None, Some("night@example.org was refused")));
+    fake.says("POST /v1/receivers/ops/test", &tested(Some("receiver ops: no answer within 10 s"), None));
+    let good = run(&fake, &["notify", "test", "ops"]);
+    ends(&good, 0);
+    let said = " ops has taken the test message (ops@example.org).\n ⚠ night@example.org was refused\n";
+    assert_eq!(out(&good), said);
+    let bad = run(&fake, &["notify", "test", "ops"]);
+    ends(&bad, 1);
+    assert!(err(&bad).starts_with(" receiver ops: no answer within 10 s\n   → mend it"), "{}", err(&bad));
+    ends(&run(&fake, &["notify", "test", "ops", "-o", "json"]), 1);
+    ends(&run(&fake, &["notify", "test", "nobody"]), 5);
 }
 
 fn event(sequence: u64) -> EventRow {

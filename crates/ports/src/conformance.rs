@@ -6,5 +6,6 @@
 pub mod check;
 pub mod fence;
 pub mod hypervisor;
+pub mod notify;
 pub mod storage;
 pub mod store;

@@ -7,6 +7,7 @@
 //! | [`StorageArray`] | maps volumes to hosts and takes them away |
 //! | [`FenceDevice`] | cuts a host's power and reads it back |
 //! | [`Check`] | sees whether a VM is up |
+//! | [`Notifier`] | tells people something |
 //! | [`Store`] | remembers, linearizably |
 //!
 //! All calls are idempotent: after a crash the caller repeats what it does not know to be done. Errors say whether a
@@ -16,12 +17,14 @@ mod check;
 pub mod conformance;
 mod fence;
 mod hypervisor;
+mod notify;
 mod storage;
 mod store;
 
 pub use check::{Check, CheckFailure};
 pub use fence::{FenceDevice, FenceError, PowerState};
 pub use hypervisor::{Hypervisor, HypervisorError, StopHow, VmConfig, VmEvent, VmExit};
+pub use notify::{Delivery, Notifier, NotifyError};
 pub use storage::{MapOrder, Mapping, StorageArray, StorageError};
 pub use store::{Condition, Expect, MAX_KEY_BYTES, MAX_VALUE_BYTES, Store, StoreError, Transaction, Write};
 

@@ -140,6 +140,43 @@ pub async fn unix(path: &Path, limit: Duration) -> Result<UnixStream, ConnectErr
     }
 }
 
+/// Connects over TCP, trying each address of a name in turn.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn tcp(host: &str, port: u16, limit: Duration) -> Result<TcpStream, ConnectError> {
+    let peer = || Peer::Tcp(host.to_owned(), port);
+    let connect = async {
+        let failed = |source| ConnectError::of(peer(), source);
+        let stream = TcpStream::connect((host, port)).await.map_err(failed)?;
+        tune_tcp(&stream).map_err(failed)?;
+        Ok(stream)
+    };
+    match timeout(limit, connect).await {
+        Ok(connected) => connected,
+        Err(_) => Err(ConnectError::TimedOut { peer: peer(), limit }),
+    }
+}
+
+/// Does the TLS handshake over a connection that is there already, as after STARTTLS. `address` is its name and port.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn tls_over(
+    stream: TcpStream,
+    address: (&str, u16),
+    config: &Arc<ClientConfig>,
+    server_name: &ServerName<'static>,
+    limit: Duration,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let peer = || Peer::Tcp(address.0.to_owned(), address.1);
+    let handshake = TlsConnector::from(Arc::clone(config)).connect(server_name.clone(), stream);
+    match timeout(limit, handshake).await {
+        Ok(done) => done.map_err(|source| ConnectError::Tls { peer: peer(), fault: TlsFault::of(&source), source }),
+        Err(_) => Err(ConnectError::TimedOut { peer: peer(), limit }),
+    }
+}
+
 /// Connects over TCP, trying each address of a name in turn, and does the TLS handshake, all within `limit`.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! A small HTTP/1 client with limits: for the CLI at the controller's API and for fence drivers at BMCs.
+//! A small HTTP/1 client with limits: for the CLI at the controller's API, for fence drivers at BMCs and for webhooks.
 //!
 //! One connection a request, no redirects, no proxies, no cookies. The whole exchange has a time limit and the answer a
 //! size limit. A body that never ends (events, one JSON document a line) is read line by line instead, see
@@ -45,6 +45,13 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(30);
 pub enum Target {
     /// A Unix socket.
     Unix(PathBuf),
+    /// A server in the clear.
+    Tcp {
+        /// A DNS name or an address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
     /// A TLS server.
     Tls {
         /// A DNS name or an address.
@@ -64,7 +71,7 @@ impl Target {
     pub fn peer(&self) -> Peer {
         match self {
             Self::Unix(path) => Peer::Unix(path.clone()),
-            Self::Tls { host, port, .. } => Peer::Tcp(host.clone(), *port),
+            Self::Tcp { host, port } | Self::Tls { host, port, .. } => Peer::Tcp(host.clone(), *port),
         }
     }
 }
@@ -207,6 +214,10 @@ impl Client {
                 let stream = connect::unix(socket, self.time_limit).await.map_err(failed)?;
                 exchange(name, stream, request).await
             }
+            Target::Tcp { host, port } => {
+                let stream = connect::tcp(host, *port, self.time_limit).await.map_err(failed)?;
+                exchange(name, stream, request).await
+            }
             Target::Tls { host, port, config, server_name } => {
                 let stream = connect::tls(host, *port, config, server_name, self.time_limit).await.map_err(failed)?;
                 exchange(name, stream, request).await
@@ -224,7 +235,7 @@ impl Client {
         let invalid = || HttpError::Invalid { request: Box::new(name.clone()) };
         let host = match &self.target {
             Target::Unix(_) => "localhost".to_owned(),
-            Target::Tls { .. } => self.target.peer().to_string(),
+            Target::Tcp { .. } | Target::Tls { .. } => self.target.peer().to_string(),
         };
         let host = HeaderValue::from_str(&host).map_err(|_| invalid())?;
         if !path.starts_with('/') {

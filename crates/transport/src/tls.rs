@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | agent, operator ([`client_config`]) | its stored authority | its certificate |
 //! | newcomer ([`join_config`]) | the authority whose fingerprint its token names | nothing |
+//! | webhook, mail ([`bmc_config`], [`mail_config`]) | the same, or else this machine's authorities | nothing |
 //! | fence driver ([`bmc_config`]) | `ca_file` or `pin_sha256`, never anything else | nothing |
 //!
 //! In TLS 1.3 a client learns only at its first read that the server refuses its certificate: [`TlsFault::of`]
@@ -18,8 +19,8 @@
 use std::{io, sync::Arc, time::Duration};
 
 use rustls::{
-    ClientConfig, CommonState, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion,
-    crypto::CryptoProvider, server::WebPkiClientVerifier, sign::CertifiedKey, version::TLS13,
+    CommonState, RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, crypto::CryptoProvider,
+    server::WebPkiClientVerifier, sign::CertifiedKey, version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -36,8 +37,9 @@ mod bmc;
 mod fault;
 mod verify;
 
-pub use bmc::{BmcTrust, BmcTrustError, bmc_config};
+pub use bmc::{BmcTrust, BmcTrustError, bmc_config, mail_config, system_authorities};
 pub use fault::TlsFault;
+pub use rustls::ClientConfig;
 
 /// Only between Lifeboat's own parts: both sides are of one release.
 const OWN_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13];

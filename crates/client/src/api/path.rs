@@ -26,6 +26,8 @@ pub const PLAN: &str = "/v1/plan";
 pub const EVENTS: &str = "/v1/events";
 /// `GET`: trace/v1.
 pub const TRACE: &str = "/v1/trace";
+/// `GET`: a list of [`super::ReceiverRow`].
+pub const RECEIVERS: &str = "/v1/receivers";
 /// `POST`: [`super::TokenRequest`].
 pub const TOKENS: &str = "/v1/tokens";
 /// `POST`: [`super::OperatorRequest`].
@@ -59,6 +61,13 @@ pub fn maintenance(host: &HostName) -> String {
 #[must_use]
 pub fn drain(host: &HostName) -> String {
     format!("{HOSTS}/{host}/drain")
+}
+
+/// `POST`: a test message to a receiver. Characters that no name has are left out.
+#[must_use]
+pub fn test_receiver(name: &str) -> String {
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    format!("{RECEIVERS}/{name}/test")
 }
 
 /// `DELETE`: a declared thing.

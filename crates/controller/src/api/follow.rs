@@ -63,16 +63,21 @@ fn answer(follower: Follower) -> Response {
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
 }
 
+/// A severity in the API's words.
+pub(super) const fn severity(severity: BrainSeverity) -> Severity {
+    match severity {
+        BrainSeverity::Info => Severity::Info,
+        BrainSeverity::Warning => Severity::Warning,
+        BrainSeverity::Critical => Severity::Critical,
+    }
+}
+
 /// An event in the API's words.
 fn event_row(event: EventRecord) -> EventRow {
     EventRow {
         sequence: event.sequence,
         time_us: event.time,
-        severity: match event.severity {
-            BrainSeverity::Info => Severity::Info,
-            BrainSeverity::Warning => Severity::Warning,
-            BrainSeverity::Critical => Severity::Critical,
-        },
+        severity: severity(event.severity),
         text: event.text,
         host: event.host,
         vm: event.vm,

@@ -2,5 +2,6 @@
 
 mod bench;
 mod follow;
+mod notify;
 mod routes;
 mod views;

@@ -34,6 +34,11 @@ pub enum BmcTrustError {
         "nothing says which certificate of the BMC to trust: set `ca_file` or `pin_sha256` (`openssl s_client -connect BMC:443 </dev/null | openssl x509 -noout -fingerprint -sha256` shows it; compare with the BMC's own page)"
     )]
     Nothing,
+    /// This machine has no file of authorities.
+    #[error(
+        "this machine has no file of trusted authorities: install ca-certificates, or set `ca_file` or `pin_sha256`"
+    )]
+    NoSystem,
     /// Both settings are there.
     #[error("both `ca_file` and `pin_sha256` are set: keep one")]
     Both,
@@ -54,6 +59,26 @@ pub enum BmcTrustError {
         /// The file.
         path: PathBuf,
     },
+}
+
+/// Where distributions keep the authorities that they trust.
+const SYSTEM_AUTHORITIES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The authorities that this machine trusts: for servers that anybody may know.
+///
+/// # Errors
+/// [`BmcTrustError`] when there is no file of them, or it cannot be used.
+pub fn system_authorities() -> Result<BmcTrust, BmcTrustError> {
+    let found = SYSTEM_AUTHORITIES.into_iter().map(Path::new).find(|path| path.exists());
+    BmcTrust::from_settings(found, None).map_err(|error| match error {
+        BmcTrustError::Nothing => BmcTrustError::NoSystem,
+        other => other,
+    })
 }
 
 impl BmcTrust {
@@ -103,5 +128,15 @@ pub fn bmc_config(trust: &BmcTrust) -> Result<Arc<ClientConfig>, TlsSetupError> 
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
     config.alpn_protocols = vec![Protocol::Http.alpn().to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The same for a mail server, which knows nothing of HTTP.
+///
+/// # Errors
+/// [`TlsSetupError`] when rustls cannot be set up.
+pub fn mail_config(trust: &BmcTrust) -> Result<Arc<ClientConfig>, TlsSetupError> {
+    let mut config = ClientConfig::clone(bmc_config(trust)?.as_ref());
+    config.alpn_protocols.clear();
     Ok(Arc::new(config))
 }

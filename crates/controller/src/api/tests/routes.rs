@@ -84,7 +84,8 @@ impl Controller {
             next_request: 0,
         };
         let engine = tokio::spawn(async move { engine.run().await.expect("it leads") });
-        let service = Service { handle, store, authority, clock };
+        let receivers = crate::notify::Receivers::default();
+        let service = Service { handle, store, authority, clock, receivers };
         Self { router: router(service.clone()), service, log, _dir: dir, engine }
     }
 
@@ -93,6 +94,12 @@ impl Controller {
         let controller = Self::start().await;
         controller.apply(&declaration(&fleet(2, 4))).await.expect("it is taken");
         controller
+    }
+
+    /// Has others told of what happens.
+    pub fn set_receivers(&mut self, receivers: crate::notify::Receivers) {
+        self.service.receivers = receivers;
+        self.router = router(self.service.clone());
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Body) -> Response {
