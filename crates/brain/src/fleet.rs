@@ -27,7 +27,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_model::{
-    Epoch, HostName, Seconds, Time, VmName, VolumeName,
+    ArrayName, Epoch, HostName, Seconds, Time, VmName, VolumeName,
     trace::{Source, TraceEvent, What},
 };
 
@@ -90,6 +90,8 @@ pub struct Brain {
     ops: BTreeMap<OpId, VolumeName>,
     /// Volumes that take a budget.
     busy: BTreeSet<VolumeName>,
+    /// Arrays whose last operation failed.
+    failing_arrays: BTreeSet<ArrayName>,
     /// VMs that take a start slot, by host.
     starting: BTreeMap<HostName, BTreeSet<VmName>>,
     next_op: u64,

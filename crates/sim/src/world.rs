@@ -293,7 +293,7 @@ impl World {
     }
 
     /// Notes that something that matters has happened.
-    fn changes(&mut self) {
+    pub(crate) fn changes(&mut self) {
         self.changed = self.now;
     }
 

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::message::Order;
 
+mod slots;
 mod stages;
 
 pub use stages::StageHold;
@@ -67,6 +68,8 @@ pub struct Execution {
     /// Steps that may begin as soon as their host takes them, by host.
     maps: BTreeMap<HostName, Queue>,
     others: BTreeMap<HostName, Queue>,
+    /// Start steps that have not begun, by host.
+    starts: BTreeMap<HostName, Queue>,
     /// Start steps that wait for an earlier stage of their group.
     parked: BTreeSet<usize>,
     changed: bool,
@@ -86,6 +89,7 @@ impl Execution {
             fences: BTreeMap::new(),
             maps: BTreeMap::new(),
             others: BTreeMap::new(),
+            starts: BTreeMap::new(),
             parked: BTreeSet::new(),
             changed: true,
         };
@@ -100,6 +104,9 @@ impl Execution {
             match &step.action {
                 Action::Remap { volume, .. } => drop(this.of_volume.insert(volume.clone(), at)),
                 Action::Fence { host } => drop(this.fences.insert(host.clone(), at)),
+                Action::Start { host, .. } => {
+                    this.starts.entry(host.clone()).or_default().insert((step.start_s, at));
+                }
                 _ => {}
             }
             this.steps.push(StepRun { step: step.clone(), state: StepState::Waiting, open: before.len() });
@@ -130,11 +137,20 @@ impl Execution {
         }
         self.steps[at].state = state;
         self.changed = true;
+        self.start_is_over(at);
         for next in self.dependents[at].clone() {
             self.steps[next].open -= 1;
             if self.steps[next].open == 0 && self.steps[next].state == StepState::Waiting {
                 self.enqueue(next);
             }
+        }
+    }
+
+    /// A step has begun, or will not: if it is a start, no slot is kept for it any more.
+    fn start_is_over(&mut self, at: usize) {
+        let step = &self.steps[at].step;
+        if let Some(starts) = self.starts.get_mut(step.action.host()) {
+            starts.remove(&(step.start_s, at));
         }
     }
 
@@ -317,6 +333,7 @@ impl Brain {
         }
         if let Some(execution) = &mut self.execution {
             execution.steps[at].state = StepState::Running;
+            execution.start_is_over(at);
         }
         Some(action)
     }
@@ -407,7 +424,7 @@ impl Brain {
                     return;
                 };
                 if let Action::Start { vm, .. } = &action {
-                    if starting >= limit {
+                    if starting >= limit || starting + self.slots_kept(&host, entry) >= limit {
                         continue;
                     }
                     if self.stage_holds(vm) {

@@ -101,6 +101,7 @@ impl Brain {
             journal: Journal { next_event: 1, next_trace: 1, ..Journal::default() },
             ops: BTreeMap::new(),
             busy: BTreeSet::new(),
+            failing_arrays: BTreeSet::new(),
             starting: BTreeMap::new(),
             next_op: 1,
             next_nonce: 1,

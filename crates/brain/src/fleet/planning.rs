@@ -71,7 +71,9 @@ impl Brain {
         let looked_after = vm.enabled && vm.wanted == Wanted::Running && vm.given_up.is_none();
         looked_after
             && match &vm.phase {
-                Phase::Lost { .. } | Phase::Preparing { .. } => true,
+                Phase::Lost { .. } => true,
+                // One that waits in vain for an earlier stage holds no room and no volumes.
+                Phase::Preparing { .. } => self.stage_lost(name).is_none(),
                 Phase::Stopped => !self.must_wait(name, vm) && self.stage_lost(name).is_none(),
                 Phase::Starting { .. } | Phase::Running { .. } | Phase::Stopping { .. } => false,
             }

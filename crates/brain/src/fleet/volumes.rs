@@ -182,6 +182,9 @@ impl Brain {
             volume.failures = 0;
             self.journal.volumes.insert(name.clone());
         }
+        if let Some(spec) = self.declared.volumes.get(name) {
+            self.failing_arrays.remove(&spec.array);
+        }
         let mut event = self.trace(what).host(host).volume(name);
         event.vm = self.declared.owner(name).cloned();
         self.add_trace(event);
@@ -213,6 +216,9 @@ impl Brain {
         let (failures, wanted) = (volume.failures, volume.wanted.clone());
         let mapping = matches!(volume.record.place, VolumePlace::Mapping { .. });
         self.journal.volumes.insert(name.clone());
+        if let Some(spec) = self.declared.volumes.get(name) {
+            self.failing_arrays.insert(spec.array.clone());
+        }
         let Some(to) = wanted else { return };
         if news {
             let text = format!("Volume {name}: {problem}. Lifeboat goes on trying");

@@ -201,6 +201,8 @@ impl Running<'_> {
         }
         let text = step.text.clone();
         self.world.note(|| format!("> {text}"));
+        // Whatever comes of it has its time before the fleet counts as at rest.
+        self.world.changes();
         let line = step.line;
         match &step.command {
             Command::Faults(faults) => self.faults(line, faults),

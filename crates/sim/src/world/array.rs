@@ -138,7 +138,8 @@ impl World {
         if op.order < volume.newest {
             return failed("a later order was obeyed already", false);
         }
-        if volume.lost {
+        // What is gone can be taken from a host all the same.
+        if volume.lost && op.change == VolumeChange::Map {
             return failed("the volume is gone", false);
         }
         volume.newest = op.order;
