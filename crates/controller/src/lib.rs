@@ -22,6 +22,7 @@ pub mod handle;
 mod join;
 mod links;
 mod listener;
+mod memory;
 mod notify;
 mod run;
 mod volumes;

@@ -17,7 +17,7 @@ use crate::{
     engine::{EPOCH_KEY, Engine, EngineError},
     handle::{EventLog, Handle, INBOX},
     links::Links,
-    listener,
+    listener, memory,
     notify::{self, Notifying, Receivers},
     volumes::Arrays,
 };
@@ -109,6 +109,7 @@ pub async fn run(
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(&path)?);
     let epoch = take_lead(store.as_ref(), &path).await?;
     let (brain, log) = remember(store.as_ref(), &config, epoch, &clock).await?;
+    memory::give_back();
     tracing::info!("controller leads in epoch {epoch}: {} hosts, {} VMs", brain.hosts().len(), brain.vms().len());
 
     let (inbox, messages) = mpsc::channel(INBOX);

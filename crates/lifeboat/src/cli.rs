@@ -9,8 +9,9 @@ use crate::commands;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and all is well
-  1  the operation failed, or what was asked about is not well (status: somebody must act; plan: a VM has no place;
-     drill: a VM would not come back; sim: a promise or an expectation does not hold; rolling: a host cannot be emptied; recoveries watch: a VM has no place)
+  1  the operation failed, or what was asked about is not well (status: somebody must act;
+     plan, drill, recoveries watch: a VM has no place; rolling: a host cannot be emptied;
+     sim: a promise or an expectation does not hold)
   2  the command line, a file or a value is wrong; nothing was changed
   3  the controller cannot be reached, or is not ready
   4  refused as things stand (still in use, not failed, not allowed)

@@ -13,6 +13,7 @@ use lifeboat_model::{
 use tokio::task::spawn_blocking;
 
 use super::{Answer, Api, Failure, State, body::Body, vms};
+use crate::memory;
 
 impl Api {
     pub(super) async fn order(&self, order: OperatorOrder) -> Result<Result<Done, Refusal>, Failure> {
@@ -46,6 +47,9 @@ pub(super) async fn apply(state: State, request: Request) -> Answer<ApplyOutcome
     let mut outcome = outcome(&done, &new, &before);
     let after = known(&state).await?;
     outcome.warnings.extend(blocking(move || declaration::warnings(&after)).await?);
+    drop((new, before, done));
+    // Not waited for: the answer does not depend on it.
+    drop(spawn_blocking(memory::give_back));
     drop(place);
     Ok(Json(outcome))
 }

@@ -13,6 +13,7 @@ use lifeboat_model::{
 use tokio::task::spawn_blocking;
 
 use super::{Answer, Failure, State, body::Body};
+use crate::memory;
 use std::sync::Arc;
 
 /// The fleet as it is.
@@ -39,8 +40,10 @@ pub(super) async fn plan(state: State, Body(asked): Body<PlanRequest>) -> Answer
         });
     }
     let plan = spawn_blocking(move || {
-        let _place = place;
-        make(&fleet, failed)
+        let plan = make(&fleet, failed);
+        drop((fleet, place));
+        memory::give_back();
+        plan
     });
     let plan = plan.await.map_err(|error| Failure::new(ErrorCode::Internal, format!("planning broke off: {error}")))?;
     plan.map(Json)

@@ -9,7 +9,7 @@ use super::daemon;
 use crate::failure::{Exit, Failure, Outcome};
 
 const HELP: &str = "\
-It joins with a one-time token at its first start, and needs none afterwards. It starts nothing by itself: it does what
+It joins with a one-time token at its first start, and needs none afterwards. It starts nothing by itself: it does what \
 the controller orders. It ends on SIGTERM or Ctrl-C, and its VMs run on.
 
 Every setting is in docs/settings.md. LIFEBOAT_LOG sets what is logged (`info`).

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-The files make one declaration together: TOML, or a lifeboat/fleet/v1 document. An object of the same kind and name is
+The files make one declaration together: TOML, or a lifeboat/fleet/v1 document. An object of the same kind and name is \
 replaced, another is added, and none goes away (that is `lifeboat delete`). All of it takes effect, or none.
 
   [[class]]                          the most important first

@@ -9,7 +9,7 @@ use super::daemon;
 use crate::failure::{Exit, Failure, Outcome};
 
 const HELP: &str = "\
-Its store and its certificate authority are made on first start. It ends on SIGTERM or Ctrl-C, and may be killed at any
+Its store and its certificate authority are made on first start. It ends on SIGTERM or Ctrl-C, and may be killed at any \
 moment: what it was doing is taken up where it was. VMs run on while there is no controller.
 
 Every setting is in docs/settings.md. LIFEBOAT_LOG sets what is logged (`info`).

@@ -14,7 +14,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-Plans the failure of every host, one after the other, and changes nothing: what would not come back, and which class
+Plans the failure of every host, one after the other, and changes nothing: what would not come back, and which class \
 would be late. --depth 2 also takes every two together. Exit code 1 says that some VM would not come back.
 
 Examples:

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-The fleet as it is at this moment, with where each VM runs: fleet/v1 (docs/formats.md), which `lifeboat plan --fleet`
+The fleet as it is at this moment, with where each VM runs: fleet/v1 (docs/formats.md), which `lifeboat plan --fleet` \
 reads.
 
 Examples:

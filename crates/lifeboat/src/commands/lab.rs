@@ -19,8 +19,8 @@ use crate::{
 mod demo;
 
 const HELP: &str = "\
-Hosts are network namespaces and cgroups, with QEMU guests, BMCs that speak Redfish and IPMI, and storage over NBD; the
-controller and the agents are the real ones. It needs root, and takes nothing from the machine that `lab down` does not
+Hosts are network namespaces and cgroups, with QEMU guests, BMCs that speak Redfish and IPMI, and storage over NBD; the \
+controller and the agents are the real ones. It needs root, and takes nothing from the machine that `lab down` does not \
 give back.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-Makes a private key here, lets the controller sign a certificate for it, and keeps both in a directory that only you may
+Makes a private key here, lets the controller sign a certificate for it, and keeps both in a directory that only you may \
 read. Run it where the controller's socket is, then carry the directory to where you work.
 
 Examples:

@@ -20,7 +20,7 @@ mod explain;
 mod show;
 
 const HELP: &str = "\
-Nothing is changed, and nothing fails: it is a what-if. The plan is the one that a recovery would follow, from the fleet
+Nothing is changed, and nothing fails: it is a what-if. The plan is the one that a recovery would follow, from the fleet \
 as it is now. Exit code 1 says that some VM would have no place.
 
 Examples:

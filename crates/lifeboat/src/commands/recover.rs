@@ -12,8 +12,8 @@ use crate::{
 };
 
 const HELP: &str = "\
-A failed host's VMs are started elsewhere only when it is sure that the host can no longer run them. Where its BMC does not
-answer, that may be your word alone. With it you say: I have looked, this host has no power, and it stays off until it is
+A failed host's VMs are started elsewhere only when it is sure that the host can no longer run them. Where its BMC does not \
+answer, that may be your word alone. With it you say: I have looked, this host has no power, and it stays off until it is \
 mended. If it is not so, its VMs run twice and destroy their volumes.
 
 It is taken for a host that was declared failed and is being fenced; otherwise it is refused.

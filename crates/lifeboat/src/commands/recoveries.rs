@@ -11,7 +11,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-Where output is no terminal there is one line for each thing that happens. It ends when the recovery ends, with a table of
+Where output is no terminal there is one line for each thing that happens. It ends when the recovery ends, with a table of \
 its VMs; exit code 1 says that some have no place.
 
 Examples:

@@ -10,8 +10,8 @@ use crate::{
 };
 
 const HELP: &str = "\
-Groups of hosts for a round of reboots: all VMs of a group's hosts fit elsewhere at once with every rule kept. Empty one
-group, reboot it, let its VMs back, go on with the next. Nothing is changed. Exit code 1 says that some host cannot be
+Groups of hosts for a round of reboots: all VMs of a group's hosts fit elsewhere at once with every rule kept. Empty one \
+group, reboot it, let its VMs back, go on with the next. Nothing is changed. Exit code 1 says that some host cannot be \
 emptied as things are.
 
 Examples:

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-The first line says how it is: ALL WELL; ATTENTION (have a look by day); RECOVERING (VMs are being brought back);
+The first line says how it is: ALL WELL; ATTENTION (have a look by day); RECOVERING (VMs are being brought back); \
 NEEDS YOU (VMs stay down until somebody acts: exit code 1).
 
 Examples:

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-The token lets the agent of one host join once. It is a secret until then: carry it over a safe way, do not put it on a
+The token lets the agent of one host join once. It is a secret until then: carry it over a safe way, do not put it on a \
 command line or into a mail.
 
 Examples:

@@ -11,7 +11,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-What really happened, as the controller knows it: trace/v1, one JSON document a line (docs/formats.md). Checkers read it,
+What really happened, as the controller knows it: trace/v1, one JSON document a line (docs/formats.md). Checkers read it, \
 and so does whoever wants to know afterwards what came first.
 
 Examples:

@@ -10,8 +10,8 @@ use crate::{
 };
 
 const HELP: &str = "\
-The order is taken and carried out from then on, also over failures: a stopped VM stays stopped, a started one is kept
-running. `disable` leaves a VM alone (it is neither restarted nor recovered, and not stopped either), `enable` takes care
+The order is taken and carried out from then on, also over failures: a stopped VM stays stopped, a started one is kept \
+running. `disable` leaves a VM alone (it is neither restarted nor recovered, and not stopped either), `enable` takes care \
 of it again.
 
 Examples:

@@ -28,8 +28,8 @@ use crate::{
 };
 
 const HELP: &str = "\
-Brings up a farm of 3 hosts and 6 VMs on this machine, cuts a host's power, shows the recovery as it runs, and ends with a
-table of every VM. Exits with 0 only if every VM is back and nothing that was durable was lost. Needs root.
+Brings up a farm of 3 hosts and 6 VMs on this machine, cuts a host's power, shows the recovery as it runs, and ends with a \
+table of every VM. Exits with 0 only if every VM is back and nothing that was durable was lost. Needs root. \
 In a terminal the farm stays up for you to try more; otherwise, or with --down, it is taken down.";
 
 /// How long the outside may take to see every VM again after the recovery has ended.

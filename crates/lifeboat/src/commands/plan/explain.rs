@@ -15,7 +15,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-What would be done with the VM step by step, what it would wait for, and why it would not go to other hosts. Exit code 1
+What would be done with the VM step by step, what it would wait for, and why it would not go to other hosts. Exit code 1 \
 says that it would have no place.
 
 Examples:

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const HELP: &str = "\
-The picture has time to the right and a row for each host and array; a browser shows what each bar is when the mouse
+The picture has time to the right and a row for each host and array; a browser shows what each bar is when the mouse \
 rests on it. It needs the fleet that the plan was made for.
 
 Examples:
