@@ -111,7 +111,8 @@ impl Writer<'_, '_> {
         let (case, made) = (self.case, &self.solution.made);
         for (leave, (begin, end)) in made.leaves.iter().zip(make_room::times(case, made)) {
             let (vm, from) = (vm_name(case, leave.vm), host_name(case, leave.from));
-            let before = |step: &(u32, StepId)| (step.0 == leave.from).then_some(step.1);
+            let moves = |step: &StepId| matches!(self.steps[step.0 as usize].action, Action::Migrate { .. });
+            let before = |step: &(u32, StepId)| (step.0 == leave.from).then_some(step.1).filter(moves);
             // One migration of a host after the other.
             let after = if leave.to.is_some() {
                 self.leaves.iter().rev().find_map(before).into_iter().collect()

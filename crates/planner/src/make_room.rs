@@ -47,6 +47,8 @@ pub(crate) struct MadeRoom {
     pub(crate) leaves: Vec<Leave>,
     /// The jobs that wait for what leaves their host.
     pub(crate) waiting: Vec<u32>,
+    /// Those of them that room was made for: they stay there.
+    pinned: BTreeSet<u32>,
     receivers: BTreeSet<u32>,
 }
 
@@ -170,6 +172,7 @@ fn leave_for(case: &Case<'_>, packer: &mut Packer<'_, '_>, job: usize, made: &mu
         let Ok(nodes) = packer.assignment.room.check(case, job, host) else { return false };
         packer.put(job, host, nodes);
         made.waiting.push(job as u32);
+        made.pinned.insert(job as u32);
         return true;
     }
     false
@@ -296,6 +299,7 @@ fn destination(
 /// Forgets leaves from hosts where in the end no job waits for them, and closes hosts that search must not touch.
 fn drop_idle(case: &Case<'_>, packer: &mut Packer<'_, '_>, made: &mut MadeRoom) {
     made.waiting.retain(|job| packer.assignment.host[*job as usize] != NONE);
+    made.pinned.retain(|job| packer.assignment.host[*job as usize] != NONE);
     let needed: BTreeSet<u32> = made.waiting.iter().map(|job| packer.assignment.host[*job as usize]).collect();
     let (kept, idle): (Vec<Leave>, Vec<Leave>) = made.leaves.iter().partition(|leave| needed.contains(&leave.from));
     // Without its leaves a host may hold what was placed there by chance since: then they stay.
@@ -361,17 +365,36 @@ pub(crate) fn times(case: &Case<'_>, made: &MadeRoom) -> Vec<(u64, u64)> {
         .collect()
 }
 
-/// From when each job may begin as far as what leaves its host goes.
-pub(crate) fn not_before(case: &Case<'_>, host_of: &[u32], made: &MadeRoom) -> Vec<u64> {
-    let mut begin = vec![0; case.jobs.len()];
-    if made.leaves.is_empty() {
-        return begin;
+/// From when jobs may begin on the hosts that survivors leave for them.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// `(host, moment)` of each job that waits there; empty when none does.
+    waits: Vec<(u32, u64)>,
+    pinned: BTreeSet<u32>,
+}
+
+impl Held {
+    pub(crate) fn new(case: &Case<'_>, host_of: &[u32], made: &MadeRoom) -> Self {
+        if made.leaves.is_empty() {
+            return Self::default();
+        }
+        let times = times(case, made);
+        let mut waits = vec![(NONE, 0); case.jobs.len()];
+        for job in &made.waiting {
+            let host = host_of[*job as usize];
+            let ends = made.leaves.iter().zip(&times).filter(|(leave, _)| leave.from == host).map(|(_, time)| time.1);
+            waits[*job as usize] = (host, ends.max().unwrap_or(0));
+        }
+        Self { waits, pinned: made.pinned.clone() }
     }
-    let times = times(case, made);
-    for job in &made.waiting {
-        let host = host_of[*job as usize];
-        let ends = made.leaves.iter().zip(&times).filter(|(leave, _)| leave.from == host).map(|(_, time)| time.1);
-        begin[*job as usize] = ends.max().unwrap_or(0);
+
+    /// The moment from which a job may begin on a host.
+    pub(crate) fn begin(&self, job: usize, host: usize) -> u64 {
+        self.waits.get(job).filter(|wait| wait.0 as usize == host).map_or(0, |wait| wait.1)
     }
-    begin
+
+    /// Whether room was made for a job where it is: then it stays there.
+    pub(crate) fn is_pinned(&self, job: u32) -> bool {
+        self.pinned.contains(&job)
+    }
 }

@@ -166,7 +166,7 @@ impl<'c, 'a> Packer<'c, 'a> {
     /// Takes a host for a job by pushing one or two others away.
     fn push(&mut self, job: usize, host: usize, depth: u32) -> bool {
         let mut others: Vec<usize> = self.jobs_of[host].iter().map(|other| *other as usize).collect();
-        others.retain(|other| !self.is_tied(*other));
+        others.retain(|other| !is_tied(self.case, *other));
         others.sort_by_key(|other| (self.size(*other), *other));
         others.truncate(PUSHED);
         for (at, first) in others.iter().enumerate() {
@@ -212,17 +212,17 @@ impl<'c, 'a> Packer<'c, 'a> {
         self.log.truncate(mark);
     }
 
-    /// Whether a rule holds a job where others are.
-    fn is_tied(&self, job: usize) -> bool {
-        let tied = |rule: u32| {
-            let rule = &self.case.rules[rule as usize];
-            rule.required && rule.kind == RuleKind::Together
-        };
-        self.case.jobs[job].pin != NONE || self.case.jobs[job].rules.iter().any(|(rule, _)| tied(*rule))
-    }
-
     /// A job's demand, as the sum of its parts of the fleet's largest hosts.
     pub(crate) fn size(&self, job: usize) -> i64 {
         self.case.demand_of(job).iter().sum()
     }
+}
+
+/// Whether a rule or the request holds a job where it is.
+pub(crate) fn is_tied(case: &Case<'_>, job: usize) -> bool {
+    let tied = |rule: u32| {
+        let rule = &case.rules[rule as usize];
+        rule.required && rule.kind == RuleKind::Together
+    };
+    case.jobs[job].pin != NONE || case.jobs[job].rules.iter().any(|(rule, _)| tied(*rule))
 }

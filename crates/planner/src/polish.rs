@@ -9,6 +9,7 @@
 use crate::case::Case;
 use crate::dice::Dice;
 use crate::index::NONE;
+use crate::make_room::Held;
 use crate::priority::{self, Due};
 use crate::schedule::{Assignment, Schedule};
 use crate::timeline::Timeline;
@@ -40,7 +41,7 @@ impl<'c, 'a> Polish<'c, 'a> {
         order: &[u32],
         schedule: &Schedule,
         bounds: &[u64],
-        held: &[u64],
+        held: &Held,
     ) -> Self {
         let mut turn = vec![0; case.jobs.len()];
         let mut jobs_of = vec![Vec::new(); case.index.host_count()];
@@ -63,7 +64,7 @@ impl<'c, 'a> Polish<'c, 'a> {
             line: Timeline::default(),
         };
         // Jobs that room was made for stay where it is.
-        polish.jobs = order.iter().filter(|job| held[**job as usize] == 0).copied().collect();
+        polish.jobs = order.iter().filter(|job| !held.is_pinned(**job)).copied().collect();
         for host in 0..polish.cost.len() {
             polish.cost[host] = polish.lateness(host, NONE, NONE);
         }
@@ -109,10 +110,10 @@ impl<'c, 'a> Polish<'c, 'a> {
             let left = (steps - step) as f64 / steps as f64;
             let tolerance = warmth * left * left;
             let job = self.late_job(dice);
-            if dice.below(3) == 0 {
-                self.relocate(dice, job, tolerance);
-            } else {
-                self.exchange(dice, job, tolerance);
+            match dice.below(6) {
+                0 | 1 => self.relocate(dice, job, tolerance),
+                2 => self.push_on(dice, job, tolerance),
+                _ => self.exchange(dice, job, tolerance),
             }
         }
     }
@@ -163,7 +164,7 @@ impl<'c, 'a> Polish<'c, 'a> {
         }
         let (first, second) = (self.lateness(here, job, other), self.lateness(there, other, job));
         let old = self.cost[here] + self.cost[there];
-        if first + second > old + tolerance * old || !self.swap_room(job, other) {
+        if first + second > old + tolerance * old || !self.shift_room((job, there), (other, here)) {
             return;
         }
         self.refile(job, here, there);
@@ -171,24 +172,53 @@ impl<'c, 'a> Polish<'c, 'a> {
         (self.cost[here], self.cost[there]) = (first, second);
     }
 
-    /// Gives two jobs each other's hosts, when both can take them.
-    fn swap_room(&mut self, job: u32, other: u32) -> bool {
-        let (job, other) = (job as usize, other as usize);
-        let (here, there) = (self.assignment.host[job] as usize, self.assignment.host[other] as usize);
-        let (mine, its) = (self.assignment.nodes[job], self.assignment.nodes[other]);
-        self.assignment.release(self.case, job);
-        self.assignment.release(self.case, other);
-        if let Ok(nodes) = self.assignment.room.check(self.case, job, there) {
-            self.assignment.assign(self.case, job, there, nodes);
-            if let Ok(nodes) = self.assignment.room.check(self.case, other, here) {
-                self.assignment.assign(self.case, other, here, nodes);
-                return true;
-            }
-            self.assignment.release(self.case, job);
+    /// Gives a job the host of another, and that one a third host.
+    fn push_on(&mut self, dice: &mut Dice, job: u32, tolerance: f64) {
+        let other = self.jobs[dice.below(self.jobs.len())];
+        let hosts = &self.assignment.host;
+        let (here, there) = (hosts[job as usize] as usize, hosts[other as usize] as usize);
+        let third = self.hosts[dice.below(self.hosts.len())] as usize;
+        if here == there || third == here || third == there {
+            return;
         }
-        self.assignment.assign(self.case, job, here, mine);
-        self.assignment.assign(self.case, other, there, its);
-        false
+        if self.assignment.room.check(self.case, other as usize, third).is_err() {
+            return;
+        }
+        let less = self.lateness(here, job, NONE);
+        let (middle, more) = (self.lateness(there, other, job), self.lateness(third, NONE, other));
+        let old = self.cost[here] + self.cost[there] + self.cost[third];
+        if less + middle + more > old + tolerance * old || !self.shift_room((job, there), (other, third)) {
+            return;
+        }
+        self.refile(job, here, there);
+        self.refile(other, there, third);
+        (self.cost[here], self.cost[there], self.cost[third]) = (less, middle, more);
+    }
+
+    /// Gives two jobs other hosts, the first that of the second, when both can take them.
+    fn shift_room(&mut self, first: (u32, usize), second: (u32, usize)) -> bool {
+        let was = [first.0, second.0].map(|job| {
+            let job = job as usize;
+            let was = (job, self.assignment.host[job] as usize, self.assignment.nodes[job]);
+            self.assignment.release(self.case, job);
+            was
+        });
+        let moved = [first, second].iter().take_while(|(job, to)| self.enter(*job as usize, *to)).count();
+        if moved < 2 {
+            if moved == 1 {
+                self.assignment.release(self.case, first.0 as usize);
+            }
+            was.iter().for_each(|(job, host, nodes)| self.assignment.assign(self.case, *job, *host, *nodes));
+        }
+        moved == 2
+    }
+
+    fn enter(&mut self, job: usize, host: usize) -> bool {
+        let nodes = self.assignment.room.check(self.case, job, host);
+        if let Ok(nodes) = nodes {
+            self.assignment.assign(self.case, job, host, nodes);
+        }
+        nodes.is_ok()
     }
 
     fn refile(&mut self, job: u32, from: usize, to: usize) {

@@ -7,6 +7,7 @@
 use crate::Options;
 use crate::case::Case;
 use crate::dice::Dice;
+use crate::make_room::Held;
 use crate::polish::Polish;
 use crate::schedule::{self, Clock};
 use crate::score::{Goal, Score};
@@ -40,7 +41,7 @@ impl Cycle {
 }
 
 /// Improves a draft as far as the effort allows.
-pub(crate) fn refine(case: &Case<'_>, options: &Options, goal: &Goal, draft: Draft, held: &[u64]) -> Draft {
+pub(crate) fn refine(case: &Case<'_>, options: &Options, goal: &Goal, draft: Draft, held: &Held) -> Draft {
     let cycle = Cycle::new(case.jobs.len() as u64);
     let mut dice = Dice::new(options.seed, 2);
     let mut clock = Clock::new(case, false);

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::case::{Case, Job};
 use crate::index::NONE;
+use crate::make_room::Held;
 use crate::room::Room;
 use crate::timeline::Timeline;
 use crate::{Options, Policy};
@@ -226,14 +227,14 @@ const COMPARED: usize = 48;
 const TIES: usize = 8;
 
 /// Gives every job in `order` its times, and a host where it has none. A job that no host can take is left out.
-/// `not_before` holds back jobs whose room comes free only then.
+/// `held` tells which jobs' room comes free only later.
 pub(crate) fn run(
     case: &Case<'_>,
     order: &[u32],
     assignment: &mut Assignment,
     clock: &mut Clock,
     options: &Options,
-    not_before: &[u64],
+    held: &Held,
 ) -> Schedule {
     clock.clear();
     let jobs = case.jobs.len();
@@ -256,7 +257,7 @@ pub(crate) fn run(
             assignment.assign(case, at, host, nodes);
         }
         let host = assignment.host[at] as usize;
-        clock.book(case, at, host, not_before.get(at).copied().unwrap_or(0), &mut out);
+        clock.book(case, at, host, held.begin(at, host), &mut out);
         if let Some(queue) = &mut queue {
             queue.update(host, clock.starts[host].end(), rank(case, &assignment.room, host, options.policy));
         }

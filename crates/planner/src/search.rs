@@ -10,6 +10,7 @@ use crate::Options;
 use crate::case::Case;
 use crate::dice::Dice;
 use crate::index::NONE;
+use crate::make_room::Held;
 use crate::priority;
 use crate::schedule::{self, Assignment, Clock, Schedule};
 use crate::score::{Goal, Score};
@@ -29,7 +30,7 @@ struct Search<'c, 'a> {
     case: &'c Case<'a>,
     options: &'c Options,
     goal: &'c Goal,
-    not_before: &'c [u64],
+    held: &'c Held,
     clock: Clock,
     dice: Dice,
     draft: Draft,
@@ -55,11 +56,11 @@ pub(crate) fn improve(
     options: &Options,
     goal: &Goal,
     draft: Draft,
-    not_before: &[u64],
+    held: &Held,
     passes: u64,
     dice: &mut Dice,
 ) -> (Draft, Score) {
-    let mut search = Search::new(case, options, goal, draft, not_before, dice.clone());
+    let mut search = Search::new(case, options, goal, draft, held, dice.clone());
     let mut current = search.evaluate();
     let mut best = (search.draft.clone(), current);
     let mut memory = [current; MEMORY];
@@ -92,7 +93,7 @@ impl<'c, 'a> Search<'c, 'a> {
         options: &'c Options,
         goal: &'c Goal,
         mut draft: Draft,
-        not_before: &'c [u64],
+        held: &'c Held,
         dice: Dice,
     ) -> Self {
         let order = placed_order(case, &mut draft);
@@ -106,7 +107,7 @@ impl<'c, 'a> Search<'c, 'a> {
             case,
             options,
             goal,
-            not_before,
+            held,
             clock: Clock::new(case, false),
             dice,
             draft,
@@ -118,14 +119,8 @@ impl<'c, 'a> Search<'c, 'a> {
     }
 
     fn evaluate(&mut self) -> Score {
-        self.schedule = schedule::run(
-            self.case,
-            &self.order,
-            &mut self.draft.assignment,
-            &mut self.clock,
-            self.options,
-            self.not_before,
-        );
+        self.schedule =
+            schedule::run(self.case, &self.order, &mut self.draft.assignment, &mut self.clock, self.options, self.held);
         self.goal.score(self.case, &self.draft.assignment.host, &self.schedule)
     }
 
@@ -137,7 +132,7 @@ impl<'c, 'a> Search<'c, 'a> {
     fn step(&mut self) -> Option<Change> {
         let late = self.late_job()?;
         let culprit = self.culprit(late);
-        let fixed = self.not_before.get(culprit as usize).is_some_and(|begin| *begin > 0);
+        let fixed = self.held.is_pinned(culprit);
         match self.dice.below(10) {
             0..8 if fixed => None,
             0..4 => self.relocate(culprit),
@@ -247,8 +242,7 @@ impl<'c, 'a> Search<'c, 'a> {
         for _ in 0..12 {
             let other = self.dice.below(self.case.jobs.len()) as u32;
             let to = self.host(other);
-            let held = self.not_before.get(other as usize).is_some_and(|begin| *begin > 0);
-            if to == NONE || to == from || held {
+            if to == NONE || to == from || self.held.is_pinned(other) {
                 continue;
             }
             let mut change = Change::default();
