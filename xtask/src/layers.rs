@@ -5,24 +5,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// Crate by crate, what it may use of the house. The binary, `lifeboat`, may use all of it.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("lifeboat-model", &[]),
+    ("lifeboat-rules", &["model"]),
     ("lifeboat-planner", &["model"]),
     ("lifeboat-plancheck", &["model"]),
-    ("lifeboat-brain", &["model", "planner", "plancheck"]),
+    ("lifeboat-brain", &["model", "rules", "planner", "plancheck"]),
     ("lifeboat-ports", &["model"]),
     ("lifeboat-transport", &["model"]),
     ("lifeboat-drivers", &["model", "ports", "transport"]),
     ("lifeboat-client", &["model", "transport"]),
     ("lifeboat-agent", &["model", "brain", "ports", "drivers", "transport"]),
-    ("lifeboat-controller", &["model", "brain", "planner", "plancheck", "ports", "drivers", "transport", "client"]),
+    (
+        "lifeboat-controller",
+        &["model", "rules", "brain", "planner", "plancheck", "ports", "drivers", "transport", "client"],
+    ),
     ("lifeboat-sim", &["model", "planner", "brain"]),
     ("lifeboat-lab", &["model", "drivers", "ports", "transport"]),
 ];
 /// Crates of the house that only look on, and may use anything of it but the binary.
 const TOOLS: [&str; 2] = ["lifeboat", "xtask"];
 /// Decisions are made without clock, entropy and I/O: these crates have none of it at hand.
-const PURE: [&str; 5] = ["lifeboat-model", "lifeboat-planner", "lifeboat-plancheck", "lifeboat-brain", "lifeboat-sim"];
+const PURE: [&str; 6] =
+    ["lifeboat-model", "lifeboat-rules", "lifeboat-planner", "lifeboat-plancheck", "lifeboat-brain", "lifeboat-sim"];
 const IMPURE: [&str; 9] = ["tokio", "async-std", "smol", "rand", "getrandom", "fastrand", "uuid", "chrono", "jiff"];
 
 /// A crate with what it uses: everything but what only its tests use.

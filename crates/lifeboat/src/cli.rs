@@ -73,6 +73,8 @@ pub enum Command {
     Drill(commands::drill::Arguments),
     /// Say which hosts can be down together for a reboot
     Rolling(commands::rolling::Arguments),
+    /// Derive class, importance and start order from what VMs are: begin a rules file, and test it
+    Rules(commands::rules::Arguments),
     /// Say, as the last resort of fencing, that a failed host has no power
     Recover(commands::recover::Arguments),
     /// Keep a host from getting VMs, or let it have them again

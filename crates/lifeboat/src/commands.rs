@@ -26,6 +26,7 @@ pub mod plan;
 pub mod recover;
 pub mod recoveries;
 pub mod rolling;
+pub mod rules;
 pub mod sim;
 pub mod status;
 pub mod token;
@@ -50,6 +51,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Plan(it) => wait_for(plan::run(&context, &it)),
         Command::Drill(it) => wait_for(drill::run(&context, &it)),
         Command::Rolling(it) => wait_for(rolling::run(&context, &it)),
+        Command::Rules(it) => wait_for(rules::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
         Command::Maintenance(it) => wait_for(maintenance::run(&context, &it)),
         Command::Drain(it) => wait_for(drain::run(&context, &it)),

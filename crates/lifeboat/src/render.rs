@@ -14,6 +14,7 @@ pub mod reason;
 pub mod recovery;
 pub mod rolling;
 pub mod rows;
+pub mod rules;
 pub mod scenario;
 pub mod status;
 pub mod table;

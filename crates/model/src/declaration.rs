@@ -20,6 +20,7 @@ mod object;
 mod places;
 mod problem;
 mod read;
+mod to_fleet;
 mod tree;
 mod users;
 mod warnings;
@@ -35,6 +36,7 @@ pub use object::{Kind, Object};
 pub use places::Places;
 pub use problem::{MAX_PROBLEMS, Place, Problem};
 pub use read::{Reading, Source, read};
+pub use to_fleet::to_fleet;
 pub use users::{remove, users};
 pub use warnings::warnings;
 

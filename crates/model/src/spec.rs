@@ -1,5 +1,5 @@
 //! What an operator declares and `lifeboat apply` takes: classes, hosts with their fences, arrays, volumes, VMs, groups,
-//! rules. A spec never changes by itself; what is so at a moment is kept apart from it, by the brain.
+//! rules, restart rules. A spec never changes by itself; what is so at a moment is kept apart from it, by the brain.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,9 @@ use crate::{
 };
 
 mod defaults;
+mod restart;
+
+pub use restart::{Amount, RestartRule, StartOrder};
 
 /// A host, as declared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -335,6 +338,12 @@ pub struct Declaration {
     /// Rules, by name.
     #[serde(default, rename = "rule", skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<NamedRule>,
+    /// Restart rules.
+    #[serde(default, rename = "restart", skip_serializing_if = "Vec::is_empty")]
+    pub restarts: Vec<RestartRule>,
+    /// Start orders.
+    #[serde(default, rename = "order", skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<StartOrder>,
 }
 
 /// A rule with a name, so that it can be declared again without being doubled.

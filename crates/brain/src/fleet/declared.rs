@@ -8,8 +8,9 @@ use std::{
 use lifeboat_model::{
     ArrayName, ClassName, GroupName, HostName, RuleName, VmName, VolumeName,
     fleet::{self, Class, Fleet, Group, Limits},
-    spec::{ArraySpec, Declaration, HostSpec, NamedRule, VmSpec, VolumeSpec},
+    spec::{ArraySpec, Declaration, HostSpec, NamedRule, RestartRule, StartOrder, VmSpec, VolumeSpec},
 };
+use lifeboat_rules::{Derived, Fault};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::journal::{RestoreError, bytes};
@@ -33,6 +34,14 @@ pub struct Declared {
     pub groups: BTreeMap<GroupName, Arc<Group>>,
     /// Placement rules.
     pub rules: BTreeMap<RuleName, Arc<NamedRule>>,
+    /// Restart rules.
+    pub restarts: BTreeMap<RuleName, Arc<RestartRule>>,
+    /// Start orders.
+    pub orders: BTreeMap<RuleName, Arc<StartOrder>>,
+    /// What the restart rules and start orders make of it; none: there are none.
+    derived: Option<Arc<Derived>>,
+    /// All groups as they are by the rules.
+    by_rules: BTreeMap<GroupName, Arc<Group>>,
     /// The VM that each volume belongs to.
     owners: BTreeMap<VolumeName, VmName>,
     /// The group and stage of each VM that has one.
@@ -52,6 +61,35 @@ pub(super) struct Difference {
     pub(super) unchanged: u64,
     /// Specs to store.
     pub(super) writes: Vec<(String, Option<Vec<u8>>)>,
+    /// Whether something changed that rules look at.
+    derives: bool,
+}
+
+/// Why specs cannot be taken.
+#[derive(Debug)]
+pub(super) enum Unfit {
+    /// They are no fleet.
+    Fleet(fleet::FleetError),
+    /// Rules fail over them.
+    Rules(Vec<Fault>),
+}
+
+impl From<fleet::FleetError> for Unfit {
+    fn from(error: fleet::FleetError) -> Self {
+        Self::Fleet(error)
+    }
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fleet(error) => error.fmt(f),
+            Self::Rules(faults) => {
+                let texts: Vec<&str> = faults.iter().take(5).map(|fault| fault.text.as_str()).collect();
+                f.write_str(&texts.join(" "))
+            }
+        }
+    }
 }
 
 impl Difference {
@@ -70,6 +108,7 @@ impl Difference {
             Some(_) => self.changed.push(said),
             None => self.created.push(said),
         }
+        self.derives |= !matches!(kind, "host" | "array" | "rule");
         self.writes.push((format!("spec/{}/{name}", kind.to_lowercase()), Some(bytes(spec))));
         into.insert(name.clone(), Arc::new(spec.clone()));
     }
@@ -108,19 +147,64 @@ impl Declared {
                 let spec: NamedRule = read(key, value)?;
                 self.rules.insert(spec.name.clone(), Arc::new(spec));
             }
+            "restart" => {
+                let spec: RestartRule = read(key, value)?;
+                self.restarts.insert(spec.name.clone(), Arc::new(spec));
+            }
+            "order" => {
+                let spec: StartOrder = read(key, value)?;
+                self.orders.insert(spec.name.clone(), Arc::new(spec));
+            }
             _ => return Err(RestoreError::Key { key: key.to_owned() }),
         }
         Ok(())
     }
 
-    /// Rebuilds what is looked up by another key than its own.
-    pub(super) fn index(&mut self) {
+    /// Checks the specs, with and without what the rules make of them, and [`index`](Self::index)es them.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(super) fn indexed(&mut self) -> Result<(), Unfit> {
+        self.without_rules().validate()?;
+        self.index().map_err(Unfit::Rules)?;
+        Ok(self.as_fleet().validate()?)
+    }
+
+    /// Rebuilds what is looked up by another key than its own, and what follows from rules.
+    ///
+    /// # Errors
+    /// What is wrong with the rules; then nothing follows from them.
+    pub(super) fn index(&mut self) -> Result<(), Vec<Fault>> {
+        self.derived = None;
+        let derived = self.derive();
+        if let Ok(derived) = &derived {
+            self.derived.clone_from(derived);
+        }
+        self.look_up();
+        derived.map(drop)
+    }
+
+    /// What the rules make of the specs as they are.
+    fn derive(&self) -> Result<Option<Arc<Derived>>, Vec<Fault>> {
+        if self.restarts.is_empty() && self.orders.is_empty() {
+            return Ok(None);
+        }
+        let restarts: Vec<RestartRule> = self.restarts.values().map(|rule| (**rule).clone()).collect();
+        let orders: Vec<StartOrder> = self.orders.values().map(|order| (**order).clone()).collect();
+        Ok(Some(Arc::new(lifeboat_rules::derive(&restarts, &orders, &self.without_rules())?)))
+    }
+
+    fn look_up(&mut self) {
         self.owners.clear();
         for vm in self.vms.values() {
             self.owners.extend(vm.volumes.iter().map(|volume| (volume.clone(), vm.name.clone())));
         }
+        self.by_rules = match &self.derived {
+            None => self.groups.clone(),
+            Some(derived) => derived.groups.iter().map(|group| (group.name.clone(), Arc::new(group.clone()))).collect(),
+        };
         self.stages.clear();
-        for group in self.groups.values() {
+        for group in self.by_rules.values() {
             for (stage, vm) in group.stages.iter().enumerate().flat_map(|(i, vms)| vms.iter().map(move |vm| (i, vm))) {
                 self.stages.insert(vm.clone(), (group.name.clone(), stage));
             }
@@ -133,18 +217,25 @@ impl Declared {
         self.owners.get(volume)
     }
 
-    /// The group of a VM and the stage that it is in there.
+    /// The group of a VM, by the rules, and the stage that it is in there.
     #[must_use]
     pub fn stage(&self, vm: &VmName) -> Option<(&Group, usize)> {
         let (group, stage) = self.stages.get(vm)?;
-        Some((self.groups.get(group)?, *stage))
+        Some((self.by_rules.get(group)?, *stage))
+    }
+
+    /// The class of a VM by the rules, or else as it is declared.
+    #[must_use]
+    pub fn class(&self, vm: &VmName) -> Option<&ClassName> {
+        let by_rules = self.derived.as_ref().and_then(|derived| derived.classes.get(vm));
+        by_rules.or_else(|| self.vms.get(vm).map(|spec| &spec.class))
     }
 
     /// These specs with a declaration's put among them, and what that changes.
     ///
     /// # Errors
     /// What is wrong with the result, when it is not a fleet.
-    pub(super) fn with(&self, declaration: &Declaration) -> Result<(Self, Difference), fleet::FleetError> {
+    pub(super) fn with(&self, declaration: &Declaration) -> Result<(Self, Difference), Unfit> {
         let mut new = self.clone();
         let mut difference = Difference::default();
         new.put_classes(declaration, &mut difference);
@@ -166,9 +257,19 @@ impl Declared {
         for rule in &declaration.rules {
             difference.put("rule", &mut new.rules, &rule.name, rule);
         }
-        new.index();
+        for rule in &declaration.restarts {
+            difference.put("restart", &mut new.restarts, &rule.name, rule);
+        }
+        for order in &declaration.orders {
+            difference.put("order", &mut new.orders, &order.name, order);
+        }
         unique(declaration)?;
-        new.as_fleet().validate()?;
+        if difference.derives {
+            new.indexed()?;
+        } else {
+            new.look_up();
+            new.as_fleet().validate()?;
+        }
         Ok((new, difference))
     }
 
@@ -197,23 +298,33 @@ impl Declared {
             }
         }
         if list != self.classes {
+            difference.derives = true;
             let same_but_order = difference.created.is_empty() && difference.changed.is_empty();
             if same_but_order && !self.classes.is_empty() {
-                difference.changed.push("order of classes".to_owned());
+                difference.changed.push("ranks of classes".to_owned());
             }
             difference.writes.push(("spec/classes/all".to_owned(), Some(bytes(&ClassList { classes: list.clone() }))));
             self.classes = list;
         }
     }
 
-    /// The specs as a fleet in which nothing runs and every host is up.
+    /// The specs as a fleet in which nothing runs and every host is up, with what the rules make of it.
     #[must_use]
     pub fn as_fleet(&self) -> Fleet {
+        let mut fleet = self.without_rules();
+        if let Some(derived) = &self.derived {
+            derived.apply_to(&mut fleet);
+        }
+        fleet
+    }
+
+    /// The specs as a fleet, as they were declared.
+    fn without_rules(&self) -> Fleet {
         let mut fleet = Fleet::empty();
         fleet.limits = self.limits.clone();
         fleet.classes = self.classes.clone();
-        fleet.hosts = self.hosts.values().map(|spec| fleet_host(spec)).collect();
-        fleet.vms = self.vms.values().map(|spec| fleet_vm(spec)).collect();
+        fleet.hosts = self.hosts.values().map(|spec| spec.as_host()).collect();
+        fleet.vms = self.vms.values().map(|spec| spec.as_vm()).collect();
         fleet.volumes = self
             .volumes
             .values()
@@ -241,11 +352,13 @@ impl Declared {
             vms: self.vms.values().map(|spec| (**spec).clone()).collect(),
             groups: self.groups.values().map(|spec| (**spec).clone()).collect(),
             rules: self.rules.values().map(|spec| (**spec).clone()).collect(),
+            restarts: self.restarts.values().map(|spec| (**spec).clone()).collect(),
+            orders: self.orders.values().map(|spec| (**spec).clone()).collect(),
         }
     }
 
     /// Forgets what is named, and with a host that VMs were declared for it at first; the specs to store, none when it is
-    /// not there.
+    /// not there. [`index`](Self::index) follows.
     pub(super) fn remove(&mut self, kind: super::ObjectKind, name: &str) -> Vec<(String, Option<Vec<u8>>)> {
         use super::ObjectKind as Kind;
         let mut writes = Vec::new();
@@ -274,10 +387,11 @@ impl Declared {
             Kind::Vm => self.vms.remove(name).is_some(),
             Kind::Group => self.groups.remove(name).is_some(),
             Kind::Rule => self.rules.remove(name).is_some(),
+            Kind::Restart => self.restarts.remove(name).is_some(),
+            Kind::Order => self.orders.remove(name).is_some(),
         };
-        self.index();
         if gone {
-            writes.push((format!("spec/{}/{name}", kind.to_string().to_lowercase()), None));
+            writes.push((format!("spec/{}/{name}", kind.key()), None));
         }
         writes
     }
@@ -300,39 +414,7 @@ fn unique(declaration: &Declaration) -> Result<(), fleet::FleetError> {
     one("volume", declaration.volumes.iter().map(|x| x.name.as_str()))?;
     one("VM", declaration.vms.iter().map(|x| x.name.as_str()))?;
     one("group", declaration.groups.iter().map(|x| x.name.as_str()))?;
-    one("rule", declaration.rules.iter().map(|x| x.name.as_str()))
-}
-
-fn fleet_host(spec: &HostSpec) -> fleet::Host {
-    fleet::Host {
-        name: spec.name.clone(),
-        state: fleet::HostState::Up,
-        site: spec.site.clone(),
-        labels: spec.labels.clone(),
-        capacity: spec.capacity.clone(),
-        max_volumes: spec.max_volumes,
-        starts: spec.starts,
-        maps: spec.maps,
-        numa: spec.numa.clone(),
-        reserve: spec.reserve.clone(),
-        spare: spec.spare,
-    }
-}
-
-fn fleet_vm(spec: &VmSpec) -> fleet::Vm {
-    fleet::Vm {
-        name: spec.name.clone(),
-        host: spec.host.clone(),
-        demand: spec.demand.clone(),
-        class: spec.class.clone(),
-        volumes: spec.volumes.clone(),
-        labels: spec.labels.clone(),
-        requires: spec.requires.clone(),
-        prefers: spec.prefers.clone(),
-        preemptible: spec.preemptible,
-        configure_s: spec.configure_s,
-        start_s: spec.start_s,
-        numa: spec.numa,
-        numa_at: None,
-    }
+    one("rule", declaration.rules.iter().map(|x| x.name.as_str()))?;
+    one("restart rule", declaration.restarts.iter().map(|x| x.name.as_str()))?;
+    one("start order", declaration.orders.iter().map(|x| x.name.as_str()))
 }

@@ -159,18 +159,37 @@ pub enum ObjectKind {
     Group,
     /// A placement rule.
     Rule,
+    /// A restart rule.
+    Restart,
+    /// A start order.
+    Order,
+}
+
+impl ObjectKind {
+    /// The word for one in a stored key.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Class => "class",
+            Self::Host => "host",
+            Self::Array => "array",
+            Self::Volume => "volume",
+            Self::Vm => "vm",
+            Self::Group => "group",
+            Self::Rule => "rule",
+            Self::Restart => "restart",
+            Self::Order => "order",
+        }
+    }
 }
 
 impl fmt::Display for ObjectKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Class => "class",
-            Self::Host => "host",
-            Self::Array => "array",
-            Self::Volume => "volume",
             Self::Vm => "VM",
-            Self::Group => "group",
-            Self::Rule => "rule",
+            Self::Restart => "restart rule",
+            Self::Order => "start order",
+            other => other.key(),
         })
     }
 }

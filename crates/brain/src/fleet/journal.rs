@@ -164,7 +164,13 @@ impl Brain {
 
     /// Takes up what the records say was under way.
     fn resume(&mut self) {
-        self.declared.index();
+        if let Err(faults) = self.declared.index() {
+            let why = faults.first().map_or_else(String::new, |fault| format!(": {fault}"));
+            let text = format!(
+                "The restart rules hold no longer{why} All VMs are as they are declared. Apply the rules again"
+            );
+            self.tell(Severity::Critical, text, |_| {});
+        }
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {
             self.resume_host(&host);

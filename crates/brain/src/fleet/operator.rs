@@ -138,7 +138,7 @@ impl Brain {
         if writes.is_empty() {
             return Err(Refusal::not_found(kind, name));
         }
-        without.as_fleet().validate().map_err(|error| {
+        without.indexed().map_err(|error| {
             Refusal::conflict(format!("{kind} {name} is still needed: {error}"), "delete or change what needs it first")
         })?;
         self.declared = without;
@@ -166,7 +166,12 @@ impl Brain {
                     self.journal.volumes.insert(name);
                 }
             }
-            ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
+            ObjectKind::Class
+            | ObjectKind::Array
+            | ObjectKind::Group
+            | ObjectKind::Rule
+            | ObjectKind::Restart
+            | ObjectKind::Order => {}
         }
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
@@ -216,7 +221,12 @@ impl Brain {
                     ));
                 }
             }
-            ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
+            ObjectKind::Class
+            | ObjectKind::Array
+            | ObjectKind::Group
+            | ObjectKind::Rule
+            | ObjectKind::Restart
+            | ObjectKind::Order => {}
         }
         Ok(())
     }

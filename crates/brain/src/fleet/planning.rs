@@ -109,7 +109,6 @@ impl Brain {
     #[must_use]
     pub fn stage_lost(&self, name: &VmName) -> Option<&VmName> {
         let (group, stage) = self.declared.stage(name)?;
-        let group = self.declared.groups.get(&group.name)?;
         group.stages[..stage].iter().flatten().find(|vm| {
             self.vms.get(*vm).is_some_and(|vm| vm.enabled && vm.wanted == Wanted::Running && vm.given_up.is_some())
         })

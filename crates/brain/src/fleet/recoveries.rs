@@ -21,8 +21,8 @@ impl Brain {
             if !record.enabled || record.wanted != Wanted::Running {
                 continue;
             }
-            let Some(spec) = self.declared.vms.get(vm) else { continue };
-            vms.insert(vm.clone(), RecoveryEntry { class: spec.class.clone(), state: EntryState::Open });
+            let Some(class) = self.declared.class(vm).cloned() else { continue };
+            vms.insert(vm.clone(), RecoveryEntry { class, state: EntryState::Open });
             self.settle_entry(vm, EntryState::PassedOn { to: id });
         }
         let record = RecoveryRecord {

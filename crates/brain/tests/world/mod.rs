@@ -182,7 +182,7 @@ impl World {
         self.give(Input::Operator { request: RequestId(1), order });
     }
 
-    fn crash(&mut self) {
+    pub fn crash(&mut self) {
         self.log.push(format!("{} controller killed", self.t()));
         self.brain = None;
         self.life += 1;

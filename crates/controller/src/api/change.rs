@@ -36,7 +36,7 @@ pub(super) async fn apply(state: State, request: Request) -> Answer<ApplyOutcome
     let place = state.applies.acquire().await;
     let Body(new) = Body::<Declaration>::from_request(request, &()).await?;
     let before = known(&state).await?;
-    let checked = move || (declaration::check(&new, &before, &Places::default()), new, before);
+    let checked = move || (problems(&new, &before), new, before);
     let (problems, new, before) = blocking(checked).await?;
     if !problems.is_empty() {
         let count = problems.len();
@@ -52,6 +52,13 @@ pub(super) async fn apply(state: State, request: Request) -> Answer<ApplyOutcome
     drop(spawn_blocking(memory::give_back));
     drop(place);
     Ok(Json(outcome))
+}
+
+fn problems(new: &Declaration, before: &Declaration) -> Vec<declaration::Problem> {
+    let places = Places::default();
+    let problems = declaration::check(new, before, &places);
+    // Rules are looked at where all that they speak of is there.
+    if problems.is_empty() { lifeboat_rules::problems(new, before, &places) } else { problems }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
@@ -107,6 +114,8 @@ const fn brain_kind(kind: Kind) -> ObjectKind {
         Kind::Vm => ObjectKind::Vm,
         Kind::Group => ObjectKind::Group,
         Kind::Rule => ObjectKind::Rule,
+        Kind::Restart => ObjectKind::Restart,
+        Kind::Order => ObjectKind::Order,
     }
 }
 

@@ -37,7 +37,7 @@ fn describe(brain: &Brain, name: &VmName, vm: &VmRecord, spec: &VmSpec, now: Tim
     };
     VmRow {
         name: name.clone(),
-        class: spec.class.clone(),
+        class: brain.declared().class(name).unwrap_or(&spec.class).clone(),
         group: brain.declared().stage(name).map(|(group, _)| group.name.clone()),
         host: progress.host,
         phase: progress.phase,

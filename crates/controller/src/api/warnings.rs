@@ -39,7 +39,7 @@ fn of_vm(brain: &Brain, name: &VmName, vm: &VmRecord) -> Option<(u8, Warning)> {
     if !vm.enabled || vm.wanted != Wanted::Running {
         return None;
     }
-    let class = &brain.declared().vms.get(name)?.class;
+    let class = brain.declared().class(name)?;
     let (rank, text, mend) = if let Some(why) = &vm.given_up {
         let mend = format!("mend the cause, then lifeboat vm start {name}");
         (0, format!("{name} ({class}) was given up: {why}"), mend)

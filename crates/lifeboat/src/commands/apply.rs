@@ -48,6 +48,11 @@ replaced, another is added, and none goes away (that is `lifeboat delete`). All 
   demand = { cpu_milli = 1000, memory_mib = 2048 }
   volumes = [\"web-1-d1\"]
 
+  [[restart]]                        restart rules; see `lifeboat rules --help`
+  name = \"by-label\"
+  when = \"vm.labels.sla == 'gold'\"
+  class = \"gold\"
+
 docs/formats.md has every field.
 
 Examples:
@@ -80,6 +85,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
     let known = client.declaration().await?;
     let declared = declaration::read_and_check(&sources, &known).map_err(|problems| wrong(&problems))?;
+    let problems = lifeboat_rules::problems(&declared, &known, &declaration::read(&sources).places);
+    if !problems.is_empty() {
+        return Err(wrong(&problems));
+    }
     let applied = if arguments.check { preview(&known, &declared) } else { client.apply(&declared).await };
     match applied {
         Ok(applied) => {

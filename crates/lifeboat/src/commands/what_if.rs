@@ -13,6 +13,7 @@ use lifeboat_planner::Options;
 use super::{
     file,
     get::{matches, no_such},
+    rules,
 };
 use crate::{
     context::Context,
@@ -25,13 +26,28 @@ pub struct Source {
     /// A fleet/v1 document to plan for, instead of the controller's fleet; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub fleet: Option<PathBuf>,
+    /// Restart rules that hold over that fleet; needs --fleet. The controller's fleet has its own
+    #[arg(long, value_name = "FILE", requires = "fleet")]
+    rules: Vec<PathBuf>,
 }
 
 impl Source {
-    /// The fleet of the document, or else the controller's as it is now.
+    /// A document, or else the controller.
+    pub const fn of(fleet: Option<PathBuf>) -> Self {
+        Self { fleet, rules: Vec::new() }
+    }
+
+    /// The fleet of the document, with what rules make of it, or else the controller's as it is now.
     pub async fn read(&self, context: &Context) -> Outcome<Fleet> {
         match &self.fleet {
-            Some(path) => document(path),
+            Some(path) => {
+                let mut fleet = document(path)?;
+                if !self.rules.is_empty() {
+                    let read = rules::read(&self.rules)?;
+                    read.places.derive(&read.rules, &fleet)?.apply_to(&mut fleet);
+                }
+                Ok(fleet)
+            }
             None => Ok(context.client()?.fleet().await?),
         }
     }

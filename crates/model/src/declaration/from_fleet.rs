@@ -30,6 +30,8 @@ pub fn from_fleet(fleet: &Fleet) -> Declaration {
         vms: fleet.vms.iter().map(vm).collect(),
         groups: fleet.groups.clone(),
         rules: fleet.rules.iter().enumerate().filter_map(|(at, it)| rule(at, it)).collect(),
+        restarts: Vec::new(),
+        orders: Vec::new(),
     }
 }
 

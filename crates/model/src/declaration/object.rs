@@ -22,11 +22,25 @@ pub enum Kind {
     Group,
     /// A placement rule.
     Rule,
+    /// A restart rule.
+    Restart,
+    /// A start order.
+    Order,
 }
 
 impl Kind {
     /// All kinds, in the order in which they are spoken of.
-    pub const ALL: [Self; 7] = [Self::Class, Self::Host, Self::Array, Self::Volume, Self::Vm, Self::Group, Self::Rule];
+    pub const ALL: [Self; 9] = [
+        Self::Class,
+        Self::Host,
+        Self::Array,
+        Self::Volume,
+        Self::Vm,
+        Self::Group,
+        Self::Rule,
+        Self::Restart,
+        Self::Order,
+    ];
 
     /// The word for one, as in a file's `[[vm]]` and in `lifeboat delete vm NAME`.
     #[must_use]
@@ -39,6 +53,8 @@ impl Kind {
             Self::Vm => "vm",
             Self::Group => "group",
             Self::Rule => "rule",
+            Self::Restart => "restart",
+            Self::Order => "order",
         }
     }
 
@@ -53,6 +69,8 @@ impl Kind {
             Self::Vm => "vms",
             Self::Group => "groups",
             Self::Rule => "rules",
+            Self::Restart => "restarts",
+            Self::Order => "orders",
         }
     }
 
@@ -64,9 +82,14 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// As it stands in a sentence: `VM`, `host`, …
+    /// As it stands in a sentence: `VM`, `host`, `restart rule`, …
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(if *self == Self::Vm { "VM" } else { self.key() })
+        f.pad(match self {
+            Self::Vm => "VM",
+            Self::Restart => "restart rule",
+            Self::Order => "start order",
+            other => other.key(),
+        })
     }
 }
 

@@ -126,6 +126,8 @@ impl Reading {
         into.vms.extend(from.vms);
         into.groups.extend(from.groups);
         into.rules.extend(from.rules);
+        into.restarts.extend(from.restarts);
+        into.orders.extend(from.orders);
     }
 
     fn toml(&mut self, file: &Arc<str>, text: &str) {
@@ -164,7 +166,7 @@ impl Reading {
                 Some(meant) => format!("there is no section `{word}`; did you mean `[[{meant}]]`?"),
                 None => format!(
                     "there is no section `{}`. The sections are [[class]], [[host]], [[array]], [[volume]], [[vm]], \
-                     [[group]], [[rule]] and [limits].",
+                     [[group]], [[rule]], [[restart]], [[order]] and [limits].",
                     word.chars().take(60).collect::<String>()
                 ),
             };
@@ -227,6 +229,8 @@ impl Reading {
             Kind::Vm => push(&mut into.vms, value),
             Kind::Group => push(&mut into.groups, value),
             Kind::Rule => push(&mut into.rules, value),
+            Kind::Restart => push(&mut into.restarts, value),
+            Kind::Order => push(&mut into.orders, value),
         }
     }
 }
@@ -254,5 +258,7 @@ pub(super) fn objects(declaration: &Declaration) -> Vec<Object> {
     declaration.vms.iter().for_each(|it| add(Kind::Vm, &it.name));
     declaration.groups.iter().for_each(|it| add(Kind::Group, &it.name));
     declaration.rules.iter().for_each(|it| add(Kind::Rule, &it.name));
+    declaration.restarts.iter().for_each(|it| add(Kind::Restart, &it.name));
+    declaration.orders.iter().for_each(|it| add(Kind::Order, &it.name));
     objects
 }

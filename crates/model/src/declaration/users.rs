@@ -13,6 +13,8 @@ pub fn users(object: &Object, declaration: &Declaration) -> Vec<Object> {
     match object.kind {
         Kind::Class => {
             users.extend(vms.filter(|vm| vm.class.as_str() == name).map(|vm| Object::new(Kind::Vm, &vm.name)));
+            let gives = declaration.restarts.iter().filter(|rule| rule.class.as_deref() == Some(name));
+            users.extend(gives.map(|rule| Object::new(Kind::Restart, &rule.name)));
         }
         Kind::Array => {
             let there = declaration.volumes.iter().filter(|volume| volume.array.as_str() == name);
@@ -31,7 +33,7 @@ pub fn users(object: &Object, declaration: &Declaration) -> Vec<Object> {
             users.extend(declaration.rules.iter().filter(bound).map(|it| Object::new(Kind::Rule, &it.name)));
         }
         // Where a VM first goes and who serves whom are not held by a host: they go with it.
-        Kind::Host | Kind::Group | Kind::Rule => {}
+        Kind::Host | Kind::Group | Kind::Rule | Kind::Restart | Kind::Order => {}
     }
     users
 }
@@ -51,6 +53,8 @@ pub fn remove(object: &Object, declaration: &mut Declaration) -> bool {
         Kind::Vm => take(&mut declaration.vms, |it| it.name.as_str() == name),
         Kind::Group => take(&mut declaration.groups, |it| it.name.as_str() == name),
         Kind::Rule => take(&mut declaration.rules, |it| it.name.as_str() == name),
+        Kind::Restart => take(&mut declaration.restarts, |it| it.name.as_str() == name),
+        Kind::Order => take(&mut declaration.orders, |it| it.name.as_str() == name),
         Kind::Host => {
             for vm in &mut declaration.vms {
                 vm.host.take_if(|host| host.as_str() == name);

@@ -302,3 +302,25 @@ async fn a_host_is_kept_from_vms_with_a_note_and_for_a_time() {
         assert_eq!(failed.0, status, "{path} {body}");
     }
 }
+
+#[tokio::test]
+async fn rules_are_taken_refused_with_their_names_and_deleted_again() {
+    let controller = Controller::with_fleet().await;
+    let rules = "[[restart]]\nname = \"gold\"\nwhen = \"vm.name.like('v*')\"\nclass = \"gold\"\n\
+                 [[order]]\nname = \"v4-first\"\nfirst = \"vm.name == 'v4'\"\nthen = \"true\"\n";
+    let outcome = controller.apply(&declaration(rules)).await.expect("they are taken");
+    assert_eq!(outcome.created, [Object::new(Kind::Restart, "gold"), Object::new(Kind::Order, "v4-first")]);
+    let vms: Vec<VmRow> = controller.get("/v1/vms").await.expect("the VMs");
+    assert!(vms.iter().all(|row| row.class.as_str() == "gold" && row.group.is_some()), "{vms:?}");
+    let fleet: Fleet = controller.get("/v1/fleet").await.expect("the fleet");
+    assert_eq!(fleet.groups[0].stages.len(), 2);
+    let back = "[[order]]\nname = \"back\"\nfirst = \"vm.name == 'v1'\"\nthen = \"vm.name == 'v4'\"\n";
+    let (status, error) = controller.apply(&declaration(back)).await.expect_err("a circle");
+    assert_eq!((status, error.problems.len()), (StatusCode::BAD_REQUEST, 1));
+    assert!(error.problems[0].text.contains("v1 before v4 (start order `back`) before v1"), "{error:?}");
+    for path in ["/v1/restarts/gold", "/v1/orders/v4-first"] {
+        controller.ask::<serde_json::Value>("DELETE", path, ()).await.expect("nothing needs it");
+    }
+    let fleet: Fleet = controller.get("/v1/fleet").await.expect("the fleet");
+    assert!(fleet.groups.is_empty() && fleet.vms.iter().any(|vm| vm.class.as_str() != "gold"));
+}
