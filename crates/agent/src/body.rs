@@ -173,6 +173,8 @@ impl Body {
                         self.link_ended(link, "the controller does not take what this agent says");
                     }
                 }
+                HostEffect::Guard { .. } => {}
+                HostEffect::Kill { vm } => self.kill(vm),
                 HostEffect::Operate(operation) => self.operate(operation),
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
@@ -194,6 +196,16 @@ impl Body {
         });
     }
 
+    /// Kills a VM's process past whatever is being done with it. How that ends is seen in the VM's turn.
+    fn kill(&self, vm: lifeboat_model::VmName) {
+        let hypervisor = Arc::clone(&self.hypervisor);
+        tokio::spawn(async move {
+            if let Err(error) = hypervisor.stop(&vm, lifeboat_ports::StopHow::Kill).await {
+                warn!(%vm, "could not kill a VM at once, trying on: {}", crate::error::chain(&error));
+            }
+        });
+    }
+
     fn tell(&mut self, notice: &Notice) {
         let text = clean(&notice.to_string());
         match notice {
@@ -211,6 +223,7 @@ impl Body {
                     warn!(%controller, times, "{text}");
                 }
             }
+            Notice::LeaseOver { .. } | Notice::LeaseHalf { .. } => warn!("{text}"),
             Notice::OldCommand { vm, .. } | Notice::NotKept { vm, .. } | Notice::KillFailed { vm, .. } => {
                 warn!(%vm, "{text}");
             }

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(journal.take_in(output(None, vec![patient(1)]), &memory), [patient(1)]);
 
         assert_eq!(journal.take_in(output(Some(1), vec![patient(2)]), &memory), []);
-        let beat = say(FromAgent::Heartbeat { sequence: 1 });
+        let beat = say(FromAgent::Heartbeat { sequence: 1, pledge: Default::default() });
         assert_eq!(journal.take_in(output(None, vec![patient(3), beat.clone()]), &memory), [beat]);
         assert_eq!(journal.take_in(output(Some(2), vec![patient(4)]), &memory), []);
         assert_eq!(journal.waiting(), 3);

@@ -126,7 +126,7 @@ async fn run_locked(
     };
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
     let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor);
-    body.run(HostInput::Found { vms }, shutdown).await;
+    body.run(HostInput::Found { vms, lease: None }, shutdown).await;
     Ok(())
 }
 

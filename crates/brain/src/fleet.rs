@@ -51,7 +51,7 @@ mod volumes;
 
 pub use declared::Declared;
 pub use execution::{Execution, StageHold, StepState};
-pub use fencing::FenceWait;
+pub use fencing::{DeviceSaid, FenceChecked, FenceWait, Fencing, Rung, RungNow, RungRecord, RungState};
 pub use hosts::{HostState, Link};
 pub use io::{
     Answer, Effect, FenceProof, Input, LinkId, ObjectKind, OpId, OperatorOrder, Output, PlanId, RecoveryId, Refusal,
@@ -75,6 +75,12 @@ pub struct Brain {
     settings: Settings,
     epoch: Epoch,
     now: Time,
+    /// The time that passed while this controller was awake for it.
+    awake: Seconds,
+    /// Until when a transaction that the store took shows that this controller leads.
+    leads_until: Option<Time>,
+    /// Hosts whose agents may have to be told new terms of their lease.
+    terms_due: BTreeSet<HostName>,
     started: Time,
     declared: Declared,
     hosts: BTreeMap<HostName, HostState>,
@@ -125,6 +131,7 @@ impl Brain {
             Input::AgentSaid { host, link, message } => self.agent_said(&host, link, message),
             Input::LinkClosed { host, link } => self.link_closed(&host, link),
             Input::FenceEnded { host, attempt, result } => self.fence_ended(&host, attempt, result),
+            Input::FenceRead { host, look, device, result } => self.fence_read(&host, look, &device, result),
             Input::VolumeEnded { op, outcome } => self.volume_ended(op, outcome),
             Input::CheckEnded { vm, generation, result } => self.check_ended(&vm, generation, result),
             Input::Noted { severity, text, trouble, over } => {
@@ -139,6 +146,7 @@ impl Brain {
         self.advance();
         self.drain_next();
         self.close_recoveries();
+        self.tell_terms();
         self.flush(output);
     }
 
@@ -146,6 +154,7 @@ impl Brain {
     fn wake(&mut self, now: Time) {
         let before = self.now;
         self.now = now.max(before);
+        self.witness(before);
         let overdue = self.timers.next().map_or(Seconds::ZERO, |due| self.now.since(due));
         if overdue > SLEPT {
             let grace = self.now;
@@ -164,7 +173,13 @@ impl Brain {
         match timer {
             Timer::Silence(host) => self.judge_silence(&host),
             Timer::Fence(host) => self.try_fence(&host),
-            Timer::Volume(volume) => self.retry_remap(&volume),
+            Timer::Lease(host) => self.look_at_lease(&host),
+            Timer::FenceCheck(host) => self.check_fences(&host),
+            Timer::Lead => self.show_lead(),
+            Timer::Volume(volume) => {
+                self.retry_remap(&volume);
+                self.cut_step(&volume);
+            }
             Timer::Command(id) => self.repeat_command(id),
             Timer::Maintenance(host) => self.maintenance_is_over(&host),
             Timer::Stage(_) => self.unpark_stages(),

@@ -48,10 +48,10 @@
 //! Nothing that happens to a VM is lost with a link: what is not told on it is in the next Hello's list. A VM whose
 //! start has begun is in that list as not executing, for its process may be there.
 //!
-//! A host that is cut off keeps its VMs as they are: [`HostBrain::next_deadline`] and dooms are where a lease that runs
-//! out will stop them.
+//! A host that is cut off keeps its VMs for as long as its [`lease`] runs, and longer only when its terms say so.
 
 mod interface;
+mod lease;
 mod link;
 mod memory;
 mod orders;
@@ -65,12 +65,14 @@ pub use interface::{
     Act, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation, OperationId, OperationResult,
     ProcessNow,
 };
+pub use lease::Guard;
+use lease::Lease;
 pub use link::CONNECT_LIMIT;
 use link::{Due, Links};
 pub use memory::{HostMemory, HostRecord, MAX_REMEMBERED};
 use vm::{Doom, Exit, Process, Vm};
 
-use crate::message::{FromAgent, Hello, PROTOCOL, ToAgent};
+use crate::message::{FromAgent, Hello, LeaseTerms, PROTOCOL, ToAgent};
 
 /// The state of a host's side.
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ pub struct HostBrain {
     /// Those of `vms` that may have a deadline.
     timed: BTreeSet<VmName>,
     last_operation: OperationId,
+    lease: Lease,
 }
 
 /// A leader's first word on a link.
@@ -90,6 +93,8 @@ struct Welcome {
     heartbeat_ms: u64,
     keep: BTreeMap<VmName, Generation>,
     leave: BTreeSet<VmName>,
+    lease_ms: u64,
+    terms: LeaseTerms,
 }
 
 impl HostBrain {
@@ -99,7 +104,15 @@ impl HostBrain {
         let links = Links::new(&settings.host, settings.controllers.get());
         let memory = HostMemory::of(records);
         let vms = BTreeMap::new();
-        Self { settings, memory, links, vms, timed: BTreeSet::new(), last_operation: OperationId(0) }
+        Self {
+            settings,
+            memory,
+            links,
+            vms,
+            timed: BTreeSet::new(),
+            last_operation: OperationId(0),
+            lease: Lease::default(),
+        }
     }
 
     /// What was obeyed, to be written anew in few records.
@@ -112,7 +125,11 @@ impl HostBrain {
     pub fn handle(&mut self, now: Time, input: HostInput) -> HostOutput {
         let mut out = HostOutput::default();
         match input {
-            HostInput::Found { vms } => self.found(now, vms, &mut out),
+            HostInput::Found { vms, lease } => {
+                self.resume_lease(lease);
+                self.found(now, vms, &mut out);
+            }
+            HostInput::Guard { guard } => self.guard_is(guard),
             HostInput::LinkOpened { link } => self.link_opened(now, link, &mut out),
             HostInput::LinkClosed { link } if self.links.current() == Some(link) => self.link_lost(now, false),
             HostInput::LinkClosed { .. } => {}
@@ -134,7 +151,7 @@ impl HostBrain {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
         let vms = self.timed.iter().filter_map(|name| self.vms.get(name));
-        vms.filter_map(Vm::deadline).chain(self.links.next_deadline()).min()
+        vms.filter_map(Vm::deadline).chain(self.links.next_deadline()).chain(self.lease.deadline()).min()
     }
 
     fn found(&mut self, now: Time, found: Vec<RunningVm>, out: &mut HostOutput) {
@@ -152,6 +169,7 @@ impl HostBrain {
         if !self.links.opened(now, link) {
             return;
         }
+        self.lease.greets(now);
         let hello = Hello {
             protocol: PROTOCOL,
             host: self.settings.host.clone(),
@@ -159,6 +177,7 @@ impl HostBrain {
             version: self.settings.version.clone(),
             epoch: self.memory.epoch(),
             vms: self.vms.iter().filter_map(|(name, vm)| vm.running(name)).collect(),
+            pledge: self.lease.pledge(),
         };
         out.effects.push(HostEffect::Send { link, message: FromAgent::Hello(hello) });
     }
@@ -184,11 +203,16 @@ impl HostBrain {
         self.links.heard(now);
         let controller = self.links.controller();
         match message {
-            ToAgent::Welcome { epoch, heartbeat_ms, keep, leave } => {
+            ToAgent::Welcome { epoch, heartbeat_ms, keep, leave, lease_ms, terms } => {
                 let (keep, leave) = (keep.into_iter().collect(), leave.into_iter().collect());
-                self.welcome(now, link, Welcome { epoch, heartbeat_ms, keep, leave }, out);
+                self.welcome(now, link, Welcome { epoch, heartbeat_ms, keep, leave, lease_ms, terms }, out);
             }
+            ToAgent::Terms(terms) if self.links.led() == Some(link) => self.take_terms(terms, out),
+            ToAgent::Terms(_) => self.give_up(now, Notice::CommandBeforeWelcome { controller }, true, out),
             ToAgent::Rejected { why } => self.give_up(now, Notice::Rejected { controller, why }, true, out),
+            ToAgent::Heard { sequence, lease_ms } if self.links.led() == Some(link) => {
+                self.granted_by_beat(sequence, lease_ms, out);
+            }
             ToAgent::Heard { .. } => {}
             ToAgent::Probe { nonce } => {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
@@ -209,6 +233,8 @@ impl HostBrain {
         }
         self.obey_epoch(epoch, out);
         self.links.welcomed(now, link, welcome.heartbeat_ms);
+        self.take_terms(welcome.terms, out);
+        self.granted_by_welcome(welcome.lease_ms, out);
         out.effects.push(HostEffect::Tell(Notice::Led { controller, epoch }));
         for (name, vm) in &mut self.vms {
             let Some(process) = vm.process else { continue };
@@ -248,10 +274,13 @@ impl HostBrain {
                 Due::GiveUp => self.give_up(now, Notice::NoAnswer { controller }, true, out),
                 Due::Silent => self.give_up(now, Notice::Silent { controller }, false, out),
                 Due::Beat { link, sequence } => {
-                    out.effects.push(HostEffect::Send { link, message: FromAgent::Heartbeat { sequence } });
+                    self.lease.beats(now, sequence);
+                    let pledge = self.lease.pledge();
+                    out.effects.push(HostEffect::Send { link, message: FromAgent::Heartbeat { sequence, pledge } });
                 }
             }
         }
+        self.hold_lease(now, out);
         for name in self.timed.clone() {
             self.pump(now, &name, out);
         }

@@ -6,8 +6,8 @@
 //!   ├──────────────────────────────────────────►│
 //!   │          Welcome (epoch, what to keep)    │   anything else that runs is stopped by the agent
 //!   │◄──────────────────────────────────────────┤
-//!   │ Heartbeat n ─────────────────────────────►│
-//!   │◄───────────────────────────────── Heard n │
+//!   │ Heartbeat n (what it pledges) ───────────►│
+//!   │◄──────── Heard n (its lease is renewed)   │
 //!   │◄──────────────────────────────── Command  │   obeyed unless its epoch or generation is old
 //!   │ Done ────────────────────────────────────►│
 //!   │ VmExited, VmChanged ─────────────────────►│
@@ -17,7 +17,10 @@
 //! are sent again: with the link that breaks, an agent drops those that it has not begun.
 
 use lifeboat_model::{
-    BootId, Epoch, Generation, HostName, VmName, attach::Attachment, running::RunningVm, spec::MachineSpec,
+    BootId, Epoch, Generation, HostName, VmName,
+    attach::Attachment,
+    running::RunningVm,
+    spec::{Isolation, MachineSpec},
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +31,32 @@ pub const PROTOCOL: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CommandId(pub u64);
+
+/// What an agent pledges to do when its lease runs out, and what enforces it. Ordered by strength.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pledge {
+    /// It keeps its VMs, or has no lease.
+    #[default]
+    None,
+    /// The agent kills its VMs. One that hangs does not.
+    Agent,
+    /// So does a guard: a process of its own, which outlives a hung agent. On a host that stands still as a whole both
+    /// do it only when the host goes on.
+    Guard,
+    /// So does a hardware watchdog, which resets a host that stands still.
+    Watchdog,
+}
+
+/// What an agent is to do when it cannot renew its lease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseTerms {
+    /// What it does with its VMs.
+    pub isolation: Isolation,
+    /// With [`Isolation::StopCriticalLast`]: the VMs that are stopped last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last: Vec<VmName>,
+}
 
 /// What an agent says first on a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +73,9 @@ pub struct Hello {
     pub epoch: Epoch,
     /// Every VM whose process exists.
     pub vms: Vec<RunningVm>,
+    /// What it pledges under the terms that it knows.
+    #[serde(default)]
+    pub pledge: Pledge,
 }
 
 /// What an agent says.
@@ -56,6 +88,9 @@ pub enum FromAgent {
     Heartbeat {
         /// Counts up from 1 on each link.
         sequence: u64,
+        /// What it pledges under the terms that it knows.
+        #[serde(default)]
+        pledge: Pledge,
     },
     /// It answers a [`ToAgent::Probe`].
     Probed {
@@ -122,7 +157,15 @@ pub enum ToAgent {
         keep: Vec<(VmName, Generation)>,
         /// VMs that run here and are not this leader's to stop: disabled ones.
         leave: Vec<VmName>,
+        /// How long the agent's lease runs, from when it said its Hello; 0: no lease is granted by this.
+        #[serde(default)]
+        lease_ms: u64,
+        /// What it is to do when it cannot renew its lease.
+        #[serde(default)]
+        terms: LeaseTerms,
     },
+    /// The terms of the agent's lease have changed.
+    Terms(LeaseTerms),
     /// The controller does not take this agent.
     Rejected {
         /// Why, and what to do, for a person.
@@ -132,6 +175,9 @@ pub enum ToAgent {
     Heard {
         /// The heartbeat's number.
         sequence: u64,
+        /// How long the agent's lease runs, from when it said that heartbeat; 0: no lease is granted by this.
+        #[serde(default)]
+        lease_ms: u64,
     },
     /// Are you there?
     Probe {

@@ -17,6 +17,7 @@
 //! | `POST /v1/hosts/{name}/confirm-off` | [`ConfirmOff`] | [`ConfirmedOff`] |
 //! | `POST /v1/hosts/{name}/maintenance` | [`MaintenanceRequest`] | [`HostOrdered`] |
 //! | `POST /v1/hosts/{name}/drain` | | [`HostOrdered`] |
+//! | `POST /v1/hosts/{name}/fence-test` | | [`FenceTest`]; nothing is cut |
 //! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`](lifeboat_model::plan::Plan) |
 //! | `GET /v1/events?after=N&follow=true` | | [`EventRow`] a line, oldest first |
 //! | `GET /v1/trace?follow=true` | | [`TraceEvent`](lifeboat_model::trace::TraceEvent) a line |
@@ -33,6 +34,7 @@
 mod change;
 mod error;
 mod event;
+mod fence;
 mod host;
 mod notify;
 pub mod path;
@@ -47,6 +49,7 @@ pub use change::{
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
+pub use fence::{DeviceTest, FenceTest, RungDevice, RungRow, RungState, RungTest};
 pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
 pub use notify::{NotifyTested, ReceiverRow};
 pub use recovery::{

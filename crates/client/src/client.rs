@@ -18,9 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, HostOrdered, HostRow, MaintenanceRequest,
-        NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow, RecoveryView, StatusView,
-        TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
+        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, FenceTest, HostOrdered, HostRow,
+        MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow,
+        RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
 };
 
@@ -189,6 +189,14 @@ impl Client {
     /// [`ClientError`]. That the receiver did not take it is no error, but in the answer.
     pub async fn test_receiver(&self, name: &str) -> Result<NotifyTested, ClientError> {
         self.call(Method::POST, &path::test_receiver(name), Vec::new()).await
+    }
+
+    /// Has the fence devices of a host read, and what its ladder would do told. Nothing is cut.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn fence_test(&self, host: &HostName) -> Result<FenceTest, ClientError> {
+        self.call(Method::POST, &path::fence_test(host), Vec::new()).await
     }
 
     /// Plans for the failure of hosts, all at once, and changes nothing.

@@ -28,6 +28,7 @@ mod body;
 mod change;
 mod expected;
 mod failure;
+mod fences;
 mod follow;
 mod hosts;
 mod identities;
@@ -97,6 +98,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/hosts/{name}/confirm-off", post(change::confirm_off))
         .route("/v1/hosts/{name}/maintenance", post(maintenance::maintain))
         .route("/v1/hosts/{name}/drain", post(maintenance::drain))
+        .route("/v1/hosts/{name}/fence-test", post(fences::test))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
         .route(path::VOLUMES, get(volumes::list))

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_brain::fleet::{Liveness, Retries, Settings};
+use lifeboat_brain::fleet::{Fencing, Liveness, Retries, Settings};
 use serde::Deserialize;
 
 mod notify;
@@ -37,6 +37,9 @@ pub struct ControllerConfig {
     /// Whom to tell what.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
+    /// How failed hosts are made unable to run their VMs.
+    #[serde(default)]
+    pub fencing: Fencing,
 }
 
 fn state_dir() -> PathBuf {
@@ -131,7 +134,7 @@ impl ControllerConfig {
     /// What of it the brain wants to know.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { liveness: self.liveness.clone(), retries: self.retries.clone() }
+        Settings { liveness: self.liveness.clone(), retries: self.retries.clone(), fencing: self.fencing.clone() }
     }
 }
 
@@ -145,6 +148,7 @@ impl Default for ControllerConfig {
             liveness: Liveness::default(),
             retries: Retries::default(),
             notify: Vec::new(),
+            fencing: Fencing::default(),
         }
     }
 }

@@ -29,6 +29,7 @@ impl Effects {
             Effect::Say { host, link, message } => self.links.say(&host, link, message),
             Effect::CloseLink { link, .. } => self.links.close(link),
             Effect::Fence { host, attempt, device } => fencing::spawn(self.handle.clone(), host, attempt, device),
+            Effect::ReadFence { host, look, device } => fencing::spawn_read(self.handle.clone(), host, look, device),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 let order = lifeboat_ports::MapOrder { epoch, generation };
                 self.arrays.spawn(self.handle.clone(), op, change, array, volume, host, order);

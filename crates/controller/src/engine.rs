@@ -112,11 +112,13 @@ impl Engine {
         let writes = writes.into_iter().map(|(key, value)| Write { key, value }).collect();
         let transaction = Transaction { conditions: vec![leads], writes };
         loop {
+            let begun = self.clock.now();
             match self.store.commit(&transaction).await {
                 Ok(()) => {
                     if self.stalled.send_replace(None).is_some() {
                         tracing::info!("the store takes writes again");
                     }
+                    self.brain.committed(begun);
                     return Ok(());
                 }
                 Err(StoreError::Conflict { .. }) => return Err(EngineError::Deposed { epoch }),

@@ -21,6 +21,25 @@ pub(crate) fn spawn(handle: Handle, host: HostName, attempt: u64, spec: FenceSpe
     });
 }
 
+/// Reads a device within its time limit: whether the power is on. Nothing is cut.
+pub(crate) async fn read(spec: &FenceSpec) -> Result<bool, String> {
+    let device = lifeboat_drivers::fence::device(spec);
+    let limit: Duration = spec.timeout().into();
+    match tokio::time::timeout(limit, device.power_state()).await {
+        Ok(Ok(state)) => Ok(state == PowerState::On),
+        Ok(Err(error)) => Err(chain(&error)),
+        Err(_) => Err(format!("it did not answer within {} s", limit.as_secs_f64())),
+    }
+}
+
+/// Reads a device and tells the engine.
+pub(crate) fn spawn_read(handle: Handle, host: HostName, look: u64, spec: FenceSpec) {
+    tokio::spawn(async move {
+        let result = read(&spec).await;
+        handle.input(Input::FenceRead { host, look, device: spec.name().clone(), result }).await;
+    });
+}
+
 /// Cuts the power and confirms it; otherwise what went wrong, for a person.
 async fn cut(device: Arc<dyn FenceDevice>, limit: Duration) -> Result<(), String> {
     let end = Instant::now() + limit;

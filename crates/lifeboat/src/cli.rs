@@ -11,7 +11,7 @@ Exit codes:
   0  done, and all is well
   1  the operation failed, or what was asked about is not well (status: somebody must act;
      plan, drill, recoveries watch: a VM has no place; rolling: a host cannot be emptied;
-     sim: a promise or an expectation does not hold)
+     fence test: only an operator's word is left; sim: a promise or an expectation does not hold)
   2  the command line, a file or a value is wrong; nothing was changed
   3  the controller cannot be reached, or is not ready
   4  refused as things stand (still in use, not failed, not allowed)
@@ -75,6 +75,8 @@ pub enum Command {
     Rolling(commands::rolling::Arguments),
     /// Derive class, importance and start order from what VMs are: begin a rules file, and test it
     Rules(commands::rules::Arguments),
+    /// Try in peace whether hosts could be fenced
+    Fence(commands::fence::Arguments),
     /// Say, as the last resort of fencing, that a failed host has no power
     Recover(commands::recover::Arguments),
     /// Keep a host from getting VMs, or let it have them again

@@ -16,6 +16,7 @@ pub mod drain;
 pub mod drill;
 pub mod events;
 pub mod export;
+pub mod fence;
 pub mod file;
 pub mod get;
 pub mod lab;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Drill(it) => wait_for(drill::run(&context, &it)),
         Command::Rolling(it) => wait_for(rolling::run(&context, &it)),
         Command::Rules(it) => wait_for(rules::run(&context, &it)),
+        Command::Fence(it) => wait_for(fence::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
         Command::Maintenance(it) => wait_for(maintenance::run(&context, &it)),
         Command::Drain(it) => wait_for(drain::run(&context, &it)),

@@ -6,6 +6,7 @@
 pub mod drill;
 pub mod event;
 pub mod explain;
+pub mod fence;
 pub mod outcome;
 pub mod paint;
 pub mod plan;

@@ -11,8 +11,10 @@ use crate::{
 };
 
 mod defaults;
+mod fencing;
 mod restart;
 
+pub use fencing::{Isolation, RungSpec};
 pub use restart::{Amount, RestartRule, StartOrder};
 
 /// A host, as declared.
@@ -53,6 +55,12 @@ pub struct HostSpec {
     /// Its fence devices, in the order in which they are tried.
     #[serde(default, rename = "fence", skip_serializing_if = "Vec::is_empty")]
     pub fences: Vec<FenceSpec>,
+    /// The ways to be sure that it cannot run its VMs, in the order in which they are tried; empty: the fleet's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<RungSpec>,
+    /// What it does when it is cut off from the controller; none: as the fleet's hosts do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
 }
 
 /// A fence device: a way to cut a host's power and to read back that it is off. Passwords are named by a file on the
@@ -146,6 +154,15 @@ pub struct ArraySpec {
     /// What serves it; none for an array that is only planned with (from a fleet/v1 file).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<ArrayBackend>,
+}
+
+impl ArraySpec {
+    /// Whether taking a volume from a host stops the writes of a host that still runs. Files in a directory that all
+    /// hosts see can always be written by those that have them open.
+    #[must_use]
+    pub const fn cuts_writes(&self) -> bool {
+        matches!(self.backend, Some(ArrayBackend::Nbd { .. }))
+    }
 }
 
 /// What serves an array's volumes.

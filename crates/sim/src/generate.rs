@@ -167,6 +167,8 @@ impl Generate {
             spare: false,
             maintenance: None,
             fences,
+            ladder: Vec::new(),
+            isolation: None,
         })
     }
 

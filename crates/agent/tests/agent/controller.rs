@@ -10,7 +10,7 @@ use std::{
 };
 
 use lifeboat_agent::ControllerAddress;
-use lifeboat_brain::message::{Command, CommandId, FromAgent, Hello, Order, Outcome, ToAgent};
+use lifeboat_brain::message::{Command, CommandId, FromAgent, Hello, LeaseTerms, Order, Outcome, ToAgent};
 use lifeboat_model::{Epoch, Generation, spec::MachineSpec};
 use lifeboat_transport::{
     Identity,
@@ -105,16 +105,24 @@ impl Session {
 
     pub async fn welcome(&mut self, epoch: u64, keep: &[(&str, u64)]) {
         let keep = keep.iter().map(|(name, generation)| (vm(name), Generation(*generation))).collect();
-        self.say(ToAgent::Welcome { epoch: Epoch(epoch), heartbeat_ms: 500, keep, leave: Vec::new() }).await;
+        self.say(ToAgent::Welcome {
+            epoch: Epoch(epoch),
+            heartbeat_ms: 500,
+            keep,
+            leave: Vec::new(),
+            lease_ms: 0,
+            terms: LeaseTerms::default(),
+        })
+        .await;
     }
 
     /// What the agent says next but heartbeats, which are answered; `None` when it closes the link.
     pub async fn next(&mut self) -> Option<FromAgent> {
         loop {
             match soon("a message", self.reader.next()).await {
-                Ok(Some(FromAgent::Heartbeat { sequence })) => {
+                Ok(Some(FromAgent::Heartbeat { sequence, .. })) => {
                     // The agent may have gone meanwhile: then the next read says so.
-                    let _ = self.writer.send(&ToAgent::Heard { sequence }).await;
+                    let _ = self.writer.send(&ToAgent::Heard { sequence, lease_ms: 0 }).await;
                 }
                 Ok(Some(said)) => return Some(said),
                 Ok(None) | Err(_) => return None,

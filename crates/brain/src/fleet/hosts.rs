@@ -14,10 +14,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, spec::FenceSpec, trace::What};
+use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, trace::What};
 
 use super::{
     Brain, Effect, FenceProof, LinkId,
+    fencing::{Lease, Trying},
     records::{HostCondition, HostRecord, Phase, Severity},
     timers::Timer,
 };
@@ -30,15 +31,6 @@ pub struct Link {
     pub id: LinkId,
     /// The agent's version.
     pub version: String,
-}
-
-/// A fence device that is being tried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trying {
-    /// Its position in the host's list.
-    pub(super) position: usize,
-    /// As it was declared when the attempt began.
-    pub(super) device: FenceSpec,
 }
 
 /// A host as it is now.
@@ -58,8 +50,12 @@ pub struct HostState {
     pub(super) probe: Option<u64>,
     /// Whether its agent said Hello again while its fencing was under way.
     pub(super) answers_again: bool,
-    /// The fence device that is being tried.
+    /// The rung of its ladder that is being tried.
     pub(super) trying: Option<Trying>,
+    /// Whether it is being cut off from its volumes.
+    pub(super) cutting: bool,
+    /// Its lease.
+    pub(super) lease: Lease,
     /// Rounds through all of its fence devices that failed.
     pub(super) failed_rounds: u32,
 }
@@ -75,8 +71,15 @@ impl HostState {
             probe: None,
             answers_again: false,
             trying: None,
+            cutting: false,
+            lease: Lease::default(),
             failed_rounds: 0,
         }
+    }
+
+    /// Whether something is under way that may still cut it off, so that it must not be taken back.
+    pub(super) const fn being_fenced(&self) -> bool {
+        self.trying.is_some() || self.cutting
     }
 
     pub(super) fn forgive_silence(&mut self, now: Time) {
@@ -115,7 +118,11 @@ impl Brain {
         host.heard = heard.max(host.heard);
         match message {
             FromAgent::Hello(_) => {}
-            FromAgent::Heartbeat { sequence } => self.say(name, ToAgent::Heard { sequence }),
+            FromAgent::Heartbeat { sequence, pledge } => {
+                self.pledged(name, pledge);
+                let lease_ms = self.grant(name);
+                self.say(name, ToAgent::Heard { sequence, lease_ms });
+            }
             FromAgent::Probed { nonce } => {
                 if host.probe == Some(nonce) {
                     host.probe = None;
@@ -166,17 +173,19 @@ impl Brain {
         host.greeted = Some(link);
         let same_boot = host.record.boot.as_ref() == Some(&hello.boot);
         match host.record.condition.clone() {
-            HostCondition::Failed { .. } if same_boot && host.trying.is_some() => {
+            HostCondition::Failed { .. } if same_boot && host.being_fenced() => {
                 host.answers_again = true;
                 self.reject_while_fenced(name, link);
                 return;
             }
             HostCondition::Failed { .. } if same_boot => self.never_left(name),
             HostCondition::Failed { .. } => self.proven(name, FenceProof::Rebooted),
-            HostCondition::Fenced { proof, .. } if same_boot && host.trying.is_none() => self.fence_lied(name, &proof),
+            HostCondition::Fenced { proof, .. } if same_boot && !host.being_fenced() && lied(&proof, &hello) => {
+                self.fence_lied(name, &proof);
+            }
             HostCondition::New | HostCondition::Up | HostCondition::Fenced { .. } => {}
         }
-        if self.hosts.get(name).is_some_and(|host| host.trying.is_some()) {
+        if self.hosts.get(name).is_some_and(HostState::being_fenced) {
             self.reject_while_fenced(name, link);
             return;
         }
@@ -220,7 +229,11 @@ impl Brain {
             self.want_plan("all known hosts are heard again");
         }
         let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
-        self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave: Vec::new() });
+        self.pledged(name, hello.pledge);
+        let (lease_ms, terms) = (self.grant(name), self.terms(name));
+        self.terms_told(name, terms.clone());
+        let (epoch, leave) = (self.epoch, Vec::new());
+        self.say(name, ToAgent::Welcome { epoch, heartbeat_ms, keep, leave, lease_ms, terms });
         self.repeat_commands_of(name);
     }
 
@@ -359,7 +372,7 @@ impl Brain {
         let since = self.now;
         if let Some(host) = self.hosts.get_mut(name) {
             host.record.condition = HostCondition::Failed { recovery: id, since };
-            host.trying = None;
+            (host.trying, host.cutting) = (None, false);
             host.failed_rounds = 0;
         }
         self.journal.hosts.insert(name.clone());
@@ -380,6 +393,7 @@ impl Brain {
     /// A host that was declared failed answers, in the boot that its VMs ran in, and nothing has cut its power.
     fn never_left(&mut self, name: &HostName) {
         self.timers.cancel(&Timer::Fence(name.clone()));
+        self.timers.cancel(&Timer::Lease(name.clone()));
         if let Some(host) = self.hosts.get_mut(name) {
             host.record.condition = HostCondition::Up;
             host.record.since = self.now;
@@ -414,4 +428,11 @@ impl Brain {
             |event| event.host = Some(name.clone()),
         );
     }
+}
+
+/// Whether a host that says Hello in the boot in which it was proven to run nothing shows that the proof was none. Whose
+/// lease ran out is still there, and has only stopped its VMs.
+fn lied(proof: &FenceProof, hello: &Hello) -> bool {
+    let stays = matches!(proof, FenceProof::Lease { .. } | FenceProof::Storage { .. });
+    !stays || !hello.vms.is_empty()
 }

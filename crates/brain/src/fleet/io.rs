@@ -11,7 +11,7 @@ use lifeboat_model::{
 use serde::{Deserialize, Serialize};
 
 use super::records::{EventRecord, Severity};
-use crate::message::{FromAgent, ToAgent};
+use crate::message::{FromAgent, Pledge, ToAgent};
 
 macro_rules! numbers {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
@@ -70,6 +70,17 @@ pub enum Input {
         attempt: u64,
         /// Nothing when the device was read and says off; otherwise what went wrong.
         result: Result<(), String>,
+    },
+    /// An [`Effect::ReadFence`] ended, or an operator had a device read.
+    FenceRead {
+        /// The host.
+        host: HostName,
+        /// The look; 0 for one in peace.
+        look: u64,
+        /// The device.
+        device: FenceName,
+        /// Whether the power is on; otherwise what went wrong.
+        result: Result<bool, String>,
     },
     /// An [`Effect::Volume`] ended.
     VolumeEnded {
@@ -280,6 +291,15 @@ pub enum Effect {
         /// The device.
         device: FenceSpec,
     },
+    /// Read a fence device, within its time limit. Nothing is cut.
+    ReadFence {
+        /// The host.
+        host: HostName,
+        /// The look, for [`Input::FenceRead`].
+        look: u64,
+        /// The device.
+        device: FenceSpec,
+    },
     /// Map or unmap a volume.
     Volume {
         /// The operation, for [`Input::VolumeEnded`].
@@ -386,6 +406,21 @@ pub enum FenceProof {
         /// The device.
         device: FenceName,
     },
+    /// Several fence devices were told to cut the power, and all were read back as off together.
+    Together {
+        /// The devices.
+        devices: Vec<FenceName>,
+    },
+    /// Its volumes were cut at their arrays after its lease had run out.
+    Storage {
+        /// How many volumes its VMs have.
+        volumes: u64,
+    },
+    /// Its lease has run out.
+    Lease {
+        /// What its agent had pledged.
+        pledge: Pledge,
+    },
     /// An operator has said so.
     Operator,
     /// The host came back in another boot than the one that its VMs ran in.
@@ -397,7 +432,9 @@ impl FenceProof {
     #[must_use]
     pub const fn method(&self) -> &'static str {
         match self {
-            Self::Power { .. } => "power",
+            Self::Power { .. } | Self::Together { .. } => "power",
+            Self::Storage { .. } => "storage",
+            Self::Lease { .. } => "lease",
             Self::Operator => "operator",
             Self::Rebooted => "rebooted",
         }
@@ -408,6 +445,15 @@ impl fmt::Display for FenceProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Power { device } => write!(f, "power off confirmed by {device}"),
+            Self::Together { devices } => {
+                write!(f, "power off confirmed by {} together", super::fencing::list(devices))
+            }
+            Self::Storage { volumes: 1 } => f.write_str("its lease has run out, and its volume is cut at its array"),
+            Self::Storage { volumes } => {
+                write!(f, "its lease has run out, and its {volumes} volumes are cut at their arrays")
+            }
+            Self::Lease { pledge: Pledge::Watchdog } => f.write_str("its lease has run out, with its watchdog armed"),
+            Self::Lease { .. } => f.write_str("its lease has run out, with a guard beside its agent"),
             Self::Operator => f.write_str("an operator has said that it is off"),
             Self::Rebooted => f.write_str("it has booted anew"),
         }

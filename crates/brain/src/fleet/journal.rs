@@ -87,6 +87,9 @@ impl Brain {
             settings,
             epoch,
             now,
+            awake: lifeboat_model::Seconds::ZERO,
+            leads_until: None,
+            terms_due: BTreeSet::new(),
             started: now,
             declared: Declared::default(),
             hosts: BTreeMap::new(),
@@ -183,6 +186,8 @@ impl Brain {
         }
         let event = self.trace(What::ControllerLeader);
         self.add_trace(event);
+        self.plan_fence_checks();
+        self.timers.set(Timer::Lead, self.now);
         self.timers.set(Timer::Settle, self.now + self.settings.liveness.grace_s);
     }
 

@@ -81,6 +81,8 @@ impl Brain {
             }
         }
         self.try_new_fences();
+        self.plan_fence_checks();
+        self.terms_due.extend(self.hosts.keys().cloned());
         let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
         self.tell(Severity::Info, text, |_| {});
         self.want_plan("the fleet was changed");

@@ -24,7 +24,11 @@ use serde::{Deserialize, Serialize};
 
 pub use lifeboat_model::notice::Severity;
 
-use super::io::{FenceProof, PlanId, RecoveryId};
+use super::{
+    fencing::{FenceChecked, RungRecord},
+    io::{FenceProof, PlanId, RecoveryId},
+};
+use crate::message::Pledge;
 
 /// A stored part of a plan has at most this many bytes.
 pub const PLAN_PART_BYTES: usize = 256 * 1024;
@@ -94,6 +98,15 @@ pub struct HostRecord {
     /// The version that its agent said last that it is.
     #[serde(default)]
     pub version: Option<String>,
+    /// What its agent pledged last to do when its lease runs out.
+    #[serde(default)]
+    pub pledge: Pledge,
+    /// The longest lease that may have been granted to it and still run.
+    #[serde(default)]
+    pub lease_s: Seconds,
+    /// What came of the last look at each of its fence devices.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fence_checks: BTreeMap<FenceName, FenceChecked>,
 }
 
 /// What an operator (or the VM's own shutdown) wants of it.
@@ -345,6 +358,9 @@ pub struct RecoveryRecord {
     /// How often a fence device was asked to cut its power.
     #[serde(default)]
     pub fence_attempts: u64,
+    /// The rungs of its host's ladder, with what each has said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ladder: Vec<RungRecord>,
     /// The newest plan for it.
     pub plan: Option<PlanId>,
     /// When the last VM is expected to be ready, by that plan.

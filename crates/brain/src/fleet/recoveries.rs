@@ -34,6 +34,7 @@ impl Brain {
             fenced: None,
             fence_problems: BTreeMap::new(),
             fence_attempts: 0,
+            ladder: Vec::new(),
             plan: None,
             expected: None,
             vms,

@@ -3,6 +3,8 @@
 use lifeboat_model::Seconds;
 use serde::{Deserialize, Serialize};
 
+use super::Fencing;
+
 /// When a host counts as lost, and how often agents speak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -73,6 +75,8 @@ pub struct Settings {
     pub liveness: Liveness,
     /// What is tried again.
     pub retries: Retries,
+    /// How failed hosts are made unable to run their VMs.
+    pub fencing: Fencing,
 }
 
 impl Settings {
@@ -100,7 +104,7 @@ impl Settings {
         if self.retries.attempts == 0 || self.retries.map_attempts == 0 {
             return Err("retries.attempts and map_attempts must be at least 1".to_owned());
         }
-        Ok(())
+        self.fencing.validate(l.heartbeat_s)
     }
 }
 

@@ -13,6 +13,12 @@ pub(super) enum Timer {
     Silence(HostName),
     /// A host's fencing is tried again.
     Fence(HostName),
+    /// The lease of a failed host may have run out.
+    Lease(HostName),
+    /// A host's fence devices are looked at.
+    FenceCheck(HostName),
+    /// Something is written to show that this controller leads.
+    Lead,
     /// A volume's operation is tried again.
     Volume(VolumeName),
     /// A command has had no answer.

@@ -44,6 +44,7 @@ impl Brain {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
         }
         self.journal.vms.insert(name.clone());
+        self.terms_due.extend(self.vms.get(name).and_then(|vm| vm.last_host.clone()));
         self.execution_changed();
     }
 

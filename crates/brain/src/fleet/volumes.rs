@@ -107,6 +107,28 @@ impl Brain {
         self.order_volume(name, VolumeChange::Unmap, host);
     }
 
+    /// Takes a volume from a failed host that is being cut off from it.
+    pub(super) fn cut_volume(&mut self, name: &VolumeName, host: &HostName) {
+        let Some(array) = self.declared.volumes.get(name).map(|spec| spec.array.clone()) else { return };
+        self.set_place(name, VolumePlace::Unmapping { host: host.clone() });
+        if let Some(volume) = self.volumes.get_mut(name) {
+            volume.busy = Some((host.clone(), array));
+            self.busy.insert(name.clone());
+        }
+        self.order_volume(name, VolumeChange::Unmap, host);
+    }
+
+    /// Whether a volume's array takes one more operation.
+    pub(super) fn array_has_room(&self, name: &VolumeName) -> bool {
+        let Some(array) = self.declared.volumes.get(name).map(|spec| &spec.array) else { return false };
+        let at = |volume: &&VolumeName| {
+            let busy = self.volumes.get(*volume).and_then(|volume| volume.busy.as_ref());
+            busy.is_some_and(|(_, at)| at == array)
+        };
+        let used = self.busy.iter().filter(at).count() as u64;
+        self.declared.arrays.get(array).is_some_and(|spec| used < spec.max_ops)
+    }
+
     /// Notes a new intent for a volume.
     fn set_place(&mut self, name: &VolumeName, place: VolumePlace) {
         let now = self.now;
@@ -169,6 +191,7 @@ impl Brain {
             // An answer to another question than was asked: the driver broke its contract; ask again later.
             (other, _) => self.volume_failed(&name, &format!("the array's driver answered {other:?}"), true),
         }
+        self.cut_step(&name);
         self.execution_changed();
     }
 
@@ -218,6 +241,9 @@ impl Brain {
         self.journal.volumes.insert(name.clone());
         if let Some(spec) = self.declared.volumes.get(name) {
             self.failing_arrays.insert(spec.array.clone());
+        }
+        if wanted.is_none() && self.is_being_cut(name) {
+            self.timers.set(Timer::Volume(name.clone()), self.now + self.pause(failures));
         }
         let Some(to) = wanted else { return };
         if news {

@@ -2,9 +2,9 @@
 
 use std::{fmt, num::NonZeroUsize};
 
-use lifeboat_model::{BootId, Epoch, Generation, HostName, VmName, running::RunningVm};
+use lifeboat_model::{BootId, Epoch, Generation, HostName, Time, VmName, running::RunningVm};
 
-use super::HostRecord;
+use super::{Guard, HostRecord};
 use crate::message::{FromAgent, Order, ToAgent};
 
 /// What a [`HostBrain`](super::HostBrain) knows from the start.
@@ -35,6 +35,14 @@ pub enum HostInput {
     Found {
         /// Every VM whose process exists.
         vms: Vec<RunningVm>,
+        /// When the lease ends under which they run, as the last [`HostEffect::Guard`] of this boot said; none: there
+        /// was none.
+        lease: Option<Time>,
+    },
+    /// What watches beside the agent has come or gone.
+    Guard {
+        /// What there is now.
+        guard: Guard,
     },
     /// A connection stands.
     LinkOpened {
@@ -145,6 +153,16 @@ pub enum HostEffect {
         /// What to say.
         message: FromAgent,
     },
+    /// Let the guard know when everything that runs here is to be killed; none: never. It must outlive the agent.
+    Guard {
+        /// When.
+        until: Option<Time>,
+    },
+    /// Kill a VM's process now, whatever else is being done with it. No answer is needed.
+    Kill {
+        /// The VM.
+        vm: VmName,
+    },
     /// Have the hypervisor do something; answer with [`HostInput::OperationEnded`].
     Operate(Operation),
     /// Tell the host's operator.
@@ -152,11 +170,15 @@ pub enum HostEffect {
 }
 
 impl HostEffect {
-    /// Whether it says only that the agent lives, so that it need not wait for anything to become durable.
+    /// Whether it says only that the agent lives, or follows from the lease alone, so that it need not wait for anything to
+    /// become durable.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        let Self::Send { message, .. } = self else { return false };
-        matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. })
+        match self {
+            Self::Guard { .. } | Self::Kill { .. } => true,
+            Self::Send { message, .. } => matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -241,6 +263,16 @@ pub enum Notice {
         /// Its generation.
         generation: Generation,
     },
+    /// The lease has run out: what ran here is killed.
+    LeaseOver {
+        /// How many VMs.
+        vms: usize,
+    },
+    /// Half of the lease is over: VMs that are not the most important are asked to shut down.
+    LeaseHalf {
+        /// How many.
+        vms: usize,
+    },
     /// A VM that must not run here could not be killed; it is tried again.
     KillFailed {
         /// The VM.
@@ -274,6 +306,15 @@ impl fmt::Display for Notice {
             }
             Self::NotKept { vm, generation } => {
                 write!(f, "killing VM {vm} (generation {generation}): the leader does not keep it on this host")
+            }
+            Self::LeaseOver { vms } => {
+                write!(f, "the lease of this host has run out without a controller that renews it: killing {vms} VMs")
+            }
+            Self::LeaseHalf { vms } => {
+                write!(
+                    f,
+                    "no controller renews the lease of this host: asking {vms} VMs of lesser classes to shut down"
+                )
             }
             Self::KillFailed { vm, problem } => {
                 write!(f, "VM {vm} must not run here but could not be killed, trying again: {problem}")

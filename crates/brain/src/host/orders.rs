@@ -95,8 +95,13 @@ impl HostBrain {
     /// Why a command that has waited is not carried out after all.
     fn objection(&self, command: &Command) -> Option<Outcome> {
         let (epoch, generation) = (self.memory.epoch(), self.memory.generation(&command.vm));
-        let old = command.epoch < epoch || command.generation < generation;
-        old.then_some(Outcome::Refused { epoch, generation })
+        if command.epoch < epoch || command.generation < generation {
+            return Some(Outcome::Refused { epoch, generation });
+        }
+        (self.lease.is_over() && command.order == Order::Start).then(|| Outcome::Failed {
+            problem: "the lease of this host has run out, and its leader has not renewed it".to_owned(),
+            retry_may_help: true,
+        })
     }
 
     /// A start finds a process of an earlier intent, of which the leader believes that it has ended. It is killed before the
@@ -123,6 +128,13 @@ impl HostBrain {
         }));
     }
 
+    /// Asks a guest to shut down, if nothing else is being done with its VM.
+    pub(super) fn ask_to_stop(&mut self, name: &VmName, out: &mut HostOutput) {
+        let Some(vm) = self.vms.get(name).filter(|vm| vm.busy.is_none() && vm.doom.is_none()) else { return };
+        let generation = vm.process.map_or(Generation(0), |process| process.generation);
+        self.begin(name, generation, Act::Order(Order::Stop { graceful: true }), Cause::Isolated, out);
+    }
+
     /// Takes in how an operation ended.
     pub(super) fn ended(
         &mut self,
@@ -144,7 +156,7 @@ impl HostBrain {
         let told = match busy.cause {
             Cause::Command(key) => self.command_ended(now, name, key, &busy, result, out),
             Cause::Doom => self.kill_ended(now, name, result, out),
-            Cause::Hint => false,
+            Cause::Hint | Cause::Isolated => false,
         };
         let after = self.vms.get(name).and_then(|vm| vm.running(name));
         if after.is_none() {
@@ -203,7 +215,7 @@ impl HostBrain {
     pub(super) fn undo_doom(&mut self, name: &VmName, out: &mut HostOutput) -> bool {
         match self.vms.get_mut(name).and_then(|vm| vm.doom.take()) {
             Some((Doom::StartFailed { command, failure }, _)) => self.finish(name, command, failure, out),
-            Some((Doom::NotKept, _)) | None => false,
+            Some((Doom::NotKept | Doom::LeaseOver, _)) | None => false,
         }
     }
 

@@ -52,6 +52,8 @@ pub(super) enum Cause {
     Doom,
     /// The hypervisor has told something.
     Hint,
+    /// Half of the lease is over: the guest is asked to shut down.
+    Isolated,
 }
 
 /// The operation that runs.
@@ -68,6 +70,8 @@ pub(super) struct Busy {
 pub(super) enum Doom {
     /// The leader's Welcome does not keep it.
     NotKept,
+    /// The host's lease has run out. No Welcome undoes that: the kill is under way.
+    LeaseOver,
     /// Its start failed, and the failure may not be told before the process is surely gone.
     StartFailed { command: CommandKey, failure: Outcome },
 }
@@ -97,6 +101,8 @@ pub(super) struct Vm {
     pub queue: VecDeque<Command>,
     pub doom: Option<(Doom, Time)>,
     pub hint: Option<Hint>,
+    /// Whether its process is being killed since the lease has run out.
+    pub lease_killed: bool,
     /// The hint that the running look follows.
     looking: Option<Hint>,
     answered: VecDeque<(CommandKey, Outcome)>,
@@ -166,6 +172,7 @@ impl Vm {
         match busy.act {
             Act::Order(Order::Start) if self.process.is_none() => {
                 self.process = Some(Process { generation: busy.generation, state: VmRunState::Paused });
+                self.lease_killed = false;
             }
             // What is told from now on may be later than what is seen.
             Act::Look => self.looking = self.hint.take(),

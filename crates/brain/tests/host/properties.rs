@@ -47,13 +47,20 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn message() -> impl Strategy<Value = ToAgent> {
     let keep = prop::collection::vec((name(), (1..4_u64).prop_map(Generation)), 0..3);
-    let welcome = (1..4_u64, keep, prop::collection::vec(name(), 0..2))
-        .prop_map(|(epoch, keep, leave)| ToAgent::Welcome { epoch: Epoch(epoch), heartbeat_ms: 1000, keep, leave });
+    let welcome =
+        (1..4_u64, keep, prop::collection::vec(name(), 0..2)).prop_map(|(epoch, keep, leave)| ToAgent::Welcome {
+            epoch: Epoch(epoch),
+            heartbeat_ms: 1000,
+            keep,
+            leave,
+            lease_ms: 0,
+            terms: Default::default(),
+        });
     prop_oneof![
         4 => welcome,
         12 => command().prop_map(ToAgent::Command),
         1 => Just(ToAgent::Rejected { why: "no".to_owned() }),
-        1 => Just(ToAgent::Heard { sequence: 1 }),
+        1 => Just(ToAgent::Heard { sequence: 1, lease_ms: 0 }),
         1 => Just(ToAgent::Probe { nonce: 7 }),
     ]
 }
@@ -99,7 +106,7 @@ fn perform(world: &mut World, action: Action) {
 /// Lets everything end well that runs or, like a kill that failed, is tried again.
 fn settle(world: &mut World) {
     world.calm_down();
-    world.say(ToAgent::Heard { sequence: 1 });
+    world.say(ToAgent::Heard { sequence: 1, lease_ms: 0 });
     world.advance(Seconds::new(1));
     world.calm_down();
 }
@@ -117,7 +124,7 @@ proptest! {
         world.check_all_answered();
 
         let epoch = Epoch(world.brain.memory().epoch().0.max(1));
-        world.say(ToAgent::Welcome { epoch, heartbeat_ms: 1000, keep: Vec::new(), leave: Vec::new() });
+        world.say(ToAgent::Welcome { epoch, heartbeat_ms: 1000, keep: Vec::new(), leave: Vec::new(), lease_ms: 0, terms: Default::default() });
         settle(&mut world);
         prop_assert_eq!(world.list(), [], "what nobody keeps still runs");
     }

@@ -3,7 +3,7 @@
 use crate::world::{End, World, vm};
 use lifeboat_brain::{
     host::{Act, HostInput, Notice},
-    message::{Command, CommandId, FromAgent, Order, Outcome, ToAgent},
+    message::{Command, CommandId, FromAgent, LeaseTerms, Order, Outcome, ToAgent},
 };
 use lifeboat_model::{Epoch, Generation, Seconds, running::VmRunState, spec::MachineSpec};
 
@@ -13,6 +13,8 @@ fn welcome(epoch: u64, keep: &[(&str, u64)], leave: &[&str]) -> ToAgent {
         heartbeat_ms: 1000,
         keep: keep.iter().map(|(name, generation)| (vm(name), Generation(*generation))).collect(),
         leave: leave.iter().map(|name| vm(name)).collect(),
+        lease_ms: 0,
+        terms: LeaseTerms::default(),
     }
 }
 
@@ -272,7 +274,7 @@ fn heartbeats_go_out_and_silence_closes_the_link() {
     let mut world = led();
     for sequence in 1..3 {
         world.advance(Seconds::new(1));
-        world.say(ToAgent::Heard { sequence });
+        world.say(ToAgent::Heard { sequence, lease_ms: 0 });
     }
     let beats = world.said.iter().filter(|said| matches!(said, FromAgent::Heartbeat { .. })).count();
     assert_eq!(beats, 2, "{:?}", world.said);

@@ -55,6 +55,8 @@ pub struct World {
     pub led: Option<Epoch>,
     pub said: Vec<FromAgent>,
     pub notices: Vec<Notice>,
+    /// What the guard was told last.
+    pub lease: Option<Time>,
     /// The next output is cut short by the agent's death: so many of its records get written, nothing is done.
     pub dies_after_records: Option<usize>,
     /// VMs whose process the agent cannot know to be gone.
@@ -81,6 +83,7 @@ impl World {
             led: None,
             said: Vec::new(),
             notices: Vec::new(),
+            lease: None,
             dies_after_records: None,
             doubtful: BTreeSet::new(),
             durable: HostMemory::default(),
@@ -108,7 +111,7 @@ impl World {
         self.brain = HostBrain::restore(settings(), self.records.clone());
         assert_eq!(self.brain.next_deadline(), None, "it does nothing before it knows what runs");
         let vms = self.list();
-        self.feed(HostInput::Found { vms });
+        self.feed(HostInput::Found { vms, lease: self.lease });
     }
 
     pub fn list(&self) -> Vec<RunningVm> {
@@ -311,6 +314,8 @@ impl World {
                 self.check_said(&message);
                 self.said.push(message);
             }
+            HostEffect::Guard { until } => self.lease = until,
+            HostEffect::Kill { vm } => drop(self.processes.remove(&vm)),
             HostEffect::Operate(operation) => {
                 self.check_operation(&operation);
                 self.running.push(operation);

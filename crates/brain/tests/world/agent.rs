@@ -37,6 +37,7 @@ impl World {
             version: "test".to_owned(),
             epoch: machine.epoch,
             vms,
+            pledge: Default::default(),
         };
         self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Hello(hello)));
         self.at(1000, Happening::Beat(name.clone(), link.0, 1));
@@ -48,7 +49,14 @@ impl World {
             return;
         }
         if !machine.frozen {
-            self.at(1, Happening::FromAgent(name.clone(), LinkId(link), FromAgent::Heartbeat { sequence }));
+            self.at(
+                1,
+                Happening::FromAgent(
+                    name.clone(),
+                    LinkId(link),
+                    FromAgent::Heartbeat { sequence, pledge: Default::default() },
+                ),
+            );
         }
         self.at(1000, Happening::Beat(name.clone(), link, sequence + 1));
     }
@@ -69,7 +77,7 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } => {}
+            ToAgent::Heard { .. } | ToAgent::Terms(_) => {}
             ToAgent::Command(command) => {
                 assert_eq!(
                     machine.welcomed,

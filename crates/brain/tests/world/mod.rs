@@ -280,6 +280,12 @@ impl World {
                     self.at(800, Happening::PowerCut(host, attempt, life));
                 }
             }
+            Effect::ReadFence { host, look, device } => {
+                let machine = &self.hosts[&host];
+                let result = if machine.bmc { Ok(machine.power) } else { Err("the BMC does not answer".to_owned()) };
+                let device = device.name().clone();
+                self.at(100, Happening::ToBrain(life, Input::FenceRead { host, look, device, result }));
+            }
             Effect::Volume { op, change, volume, host, .. } => {
                 self.array_ops.insert(op, host.clone());
                 self.most_ops = self.most_ops.max(self.array_ops.len());

@@ -70,6 +70,12 @@ pub fn test_receiver(name: &str) -> String {
     format!("{RECEIVERS}/{name}/test")
 }
 
+/// `POST`: the fence devices of a host are read, nothing is cut.
+#[must_use]
+pub fn fence_test(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/fence-test")
+}
+
 /// `DELETE`: a declared thing.
 #[must_use]
 pub fn object(object: &Object) -> String {

@@ -5,6 +5,8 @@ use std::fmt;
 use lifeboat_model::{ClassName, FenceName, HostName, Seconds, Time, VmName};
 use serde::{Deserialize, Serialize};
 
+use super::RungRow;
+
 /// Where a recovery stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +64,9 @@ pub struct FenceProgress {
     /// While it is stuck: what an operator can do, one sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mends: Vec<String>,
+    /// The rungs of the host's ladder, in the order in which they are tried, each with what it has said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<RungRow>,
 }
 
 /// How a class stands against its recovery time objective.

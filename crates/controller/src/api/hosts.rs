@@ -7,14 +7,14 @@ use lifeboat_brain::fleet::{
     Brain, HostState,
     records::{HostCondition as Brainwise, Upkeep},
 };
-use lifeboat_client::api::{AgentLink, FenceRow, HostCondition, HostRow, MaintenanceView};
+use lifeboat_client::api::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
 use lifeboat_model::{
     HostName, Time,
     fleet::Resources,
     spec::{FenceSpec, HostSpec},
 };
 
-use super::{Answer, State};
+use super::{Answer, State, fences};
 
 /// All hosts.
 pub(super) async fn list(state: State) -> Answer<Vec<HostRow>> {
@@ -48,7 +48,7 @@ fn one(brain: &Brain, name: &HostName, host: &HostState, (vms, used): (u64, Reso
         vms,
         used,
         capacity: spec.capacity.clone(),
-        fences: spec.fences.iter().map(fence).collect(),
+        fences: spec.fences.iter().map(|spec| fence(spec, host)).collect(),
         // A welcome makes an agent this leader's; what an absent one has obeyed is not known.
         epoch: host.link.is_some().then(|| brain.epoch()),
     })
@@ -178,10 +178,8 @@ fn agent(brain: &Brain, host: &HostState, now: Time) -> Option<AgentLink> {
     })
 }
 
-fn fence(spec: &FenceSpec) -> FenceRow {
-    let kind = match spec {
-        FenceSpec::Redfish(_) => "redfish".to_owned(),
-        FenceSpec::Agent(fence) => fence.agent.clone(),
-    };
-    FenceRow { name: spec.name().clone(), kind, checked: None }
+fn fence(spec: &FenceSpec, host: &HostState) -> FenceRow {
+    let checked = host.record.fence_checks.get(spec.name());
+    let checked = checked.map(|checked| FenceCheck { at_us: checked.at, problem: checked.problem.clone() });
+    FenceRow { name: spec.name().clone(), kind: fences::kind(spec), checked }
 }

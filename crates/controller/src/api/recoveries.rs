@@ -12,7 +12,7 @@ use lifeboat_client::api::{
 };
 use lifeboat_model::{HostName, Time, VmName};
 
-use super::{Answer, Failure, State, expected, progress};
+use super::{Answer, Failure, State, expected, fences, progress};
 
 mod classes;
 
@@ -231,7 +231,8 @@ fn state_of(brain: &Brain, recovery: &RecoveryRecord, members: &[Member<'_>]) ->
 }
 
 fn fence(brain: &Brain, recovery: &RecoveryRecord, state: RecoveryState) -> FenceProgress {
-    let mut progress = FenceProgress { attempts: recovery.fence_attempts, ..FenceProgress::default() };
+    let rungs = recovery.ladder.iter().map(fences::rung).collect();
+    let mut progress = FenceProgress { attempts: recovery.fence_attempts, rungs, ..FenceProgress::default() };
     if let Some((at, proof)) = &recovery.fenced {
         progress.method = Some(proof.method().to_owned());
         progress.after_s = Some(at.since(recovery.declared));

@@ -24,6 +24,7 @@ pub(super) fn all(brain: &Brain, now: Time) -> Vec<Warning> {
     }
     ranked.extend(of_volumes(brain, now).map(|warning| (4, warning)));
     ranked.extend(of_agents(brain, now).map(|warning| (5, warning)));
+    ranked.extend(of_fences(brain, now).map(|warning| (6, warning)));
     ranked.extend(without_fence(brain).map(|warning| (6, warning)));
     ranked.extend(never_joined(brain).map(|warning| (7, warning)));
     ranked.sort_by_key(|(rank, _)| *rank);
@@ -132,10 +133,21 @@ fn one(hosts: &[&HostName]) -> Option<HostName> {
     }
 }
 
+/// Fence devices that failed their last look.
+fn of_fences(brain: &Brain, now: Time) -> impl Iterator<Item = Warning> {
+    brain.failing_fences().map(move |(host, device, checked)| {
+        let problem = checked.problem.as_deref().unwrap_or_default();
+        let what = if checked.misleads() { "is not to be trusted" } else { "did not answer its last check" };
+        let text = format!("{device} {what}: {host} could not be fenced by it ({problem})");
+        let mend = format!("lifeboat fence test {host}");
+        Warning { since_us: Some(checked.since.min(now)), host: Some(host.clone()), ..warning(text, mend) }
+    })
+}
+
 /// Hosts that cannot be fenced by power.
 fn without_fence(brain: &Brain) -> Option<Warning> {
     let bare: Vec<&HostName> =
-        brain.declared().hosts.values().filter(|spec| spec.fences.is_empty()).map(|spec| &spec.name).collect();
+        brain.declared().hosts.keys().filter(|host| !brain.ladder_now(host).iter().any(could_work)).collect();
     let text = match bare.as_slice() {
         [] => return None,
         [host] => format!("{host} has no fence device: when it fails, its VMs wait for an operator's word"),
@@ -147,6 +159,11 @@ fn without_fence(brain: &Brain) -> Option<Warning> {
     };
     let mend = "add [[host.fence]] to the fleet's file and apply it".to_owned();
     Some(Warning { host: one(&bare), ..warning(text, mend) })
+}
+
+/// Whether a rung is one for a host that is well: a device, answering or not, or a lease that would be a proof.
+fn could_work(rung: &lifeboat_brain::fleet::RungNow) -> bool {
+    rung.works || matches!(rung.rung, lifeboat_brain::fleet::Rung::Power { .. })
 }
 
 /// Hosts that are declared and were never heard.

@@ -58,6 +58,7 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: Epoch(0),
             vms: Vec::new(),
+            pledge: Default::default(),
         };
         writer.send(&FromAgent::Hello(hello)).await?;
         let Some(ToAgent::Welcome { heartbeat_ms, .. }) = reader.next().await? else {
@@ -70,7 +71,7 @@ impl Host {
                 tokio::select! {
                     _ = beats.tick() => {
                         sequence += 1;
-                        writer.send(&FromAgent::Heartbeat { sequence }).await?;
+                        writer.send(&FromAgent::Heartbeat { sequence, pledge: Default::default() }).await?;
                     }
                     said = reader.next::<ToAgent>() => match said? {
                         Some(ToAgent::Command(command)) => {

@@ -22,7 +22,7 @@ pub fn fence_words(fence: &FenceProgress) -> Option<String> {
     let how = match fence.method.as_deref()? {
         "power" => format!("power off confirmed{by}"),
         "storage" => "its volumes cut at the storage".to_owned(),
-        "lease" => "its lease run out, watchdog armed".to_owned(),
+        "lease" => "its lease run out, a guard beside its agent".to_owned(),
         "operator" => "off by an operator's word".to_owned(),
         other => format!("{other}{by}"),
     };
@@ -50,7 +50,7 @@ pub fn block(row: &RecoveryRow, now: Time, look: &Look) -> String {
     let mut out = format!(" {}{done}{}{end}\n", look.paint(Tone::Strong, &title), if fits { bar.as_str() } else { "" });
     out.push_str(&classes(&row.classes, look));
     if row.fence.waits_for.is_some() || !row.fence.mends.is_empty() {
-        out.push_str(&waiting(row, look));
+        out.push_str(&waiting(row, now, look));
     }
     out
 }
@@ -96,7 +96,7 @@ fn classes(classes: &[ClassProgress], look: &Look) -> String {
     table.render(look)
 }
 
-fn waiting(row: &RecoveryRow, look: &Look) -> String {
+fn waiting(row: &RecoveryRow, now: Time, look: &Look) -> String {
     let mut out = String::from("\n");
     if let Some(waits_for) = &row.fence.waits_for {
         let tries =
@@ -107,6 +107,10 @@ fn waiting(row: &RecoveryRow, look: &Look) -> String {
             "Nothing of it is started elsewhere before that: a VM must never run twice. It goes on by itself.",
             look,
         ));
+    }
+    if !row.fence.rungs.is_empty() {
+        out.push_str("   Its ladder:\n");
+        out.push_str(&super::fence::rungs(&row.fence.rungs, now, look));
     }
     for (at, mend) in row.fence.mends.iter().enumerate() {
         out.push_str(&hanging(if at == 0 { "   You can:  - " } else { "             - " }, mend, look));
@@ -128,6 +132,10 @@ pub fn whole(view: &RecoveryView, look: &Look) -> String {
     }
     out.push_str("\n\n");
     out.push_str(&block(row, view.now_us, look));
+    if row.fence.rungs.len() > 1 && row.fence.waits_for.is_none() {
+        out.push_str("\n   Its ladder:\n");
+        out.push_str(&super::fence::rungs(&row.fence.rungs, view.now_us, look));
+    }
     if !view.vms.is_empty() {
         out.push('\n');
         out.push_str(&vms(view, look));

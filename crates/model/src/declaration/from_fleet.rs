@@ -50,6 +50,8 @@ fn host(it: &Host) -> HostSpec {
         spare: it.spare,
         maintenance: kept_free.then(|| "in maintenance when its fleet was written".to_owned()),
         fences: Vec::new(),
+        ladder: Vec::new(),
+        isolation: None,
     }
 }
 

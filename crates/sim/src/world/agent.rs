@@ -36,7 +36,7 @@ impl World {
         let brain = HostBrain::restore(settings, machine.disk.records().collect::<Vec<_>>());
         machine.agent = Some(Agent { life, brain, tick_at: None, links: Vec::new(), outbox: VecDeque::new() });
         let vms = machine.guests.iter().map(|(vm, guest)| guest.report(vm)).collect::<Vec<RunningVm>>();
-        self.feed(host, HostInput::Found { vms });
+        self.feed(host, HostInput::Found { vms, lease: None });
     }
 
     /// An agent's process dies; its VMs go on, and another one is started.
@@ -163,6 +163,7 @@ impl World {
                     self.agent_says(link, message);
                 }
             }
+            HostEffect::Guard { .. } | HostEffect::Kill { .. } => {}
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Tell(notice) => self.noticed(host, &notice),
         }

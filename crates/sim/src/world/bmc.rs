@@ -41,6 +41,26 @@ impl World {
         }
     }
 
+    /// A device is read.
+    pub(super) fn read_fence(&mut self, controller: usize, life: u32, host: &HostName, look: u64, device: &FenceSpec) {
+        let Some(ix) = self.ix(host) else { return };
+        let mut span = self.takes(ix, host.as_str(), |times| times.fence);
+        let machine = &self.machines[ix.at()];
+        if machine.bmc == Bmc::Slow {
+            span = span * 10;
+        }
+        let unreachable = machine.bmc == Bmc::Dead || self.controllers[controller].ports.is_cut(Network::Bmc);
+        let limit = device.timeout();
+        let (span, result) = if unreachable || span > limit {
+            (limit, Err(format!("it did not answer within {limit}")))
+        } else {
+            (span, Ok(machine.power && !machine.lied))
+        };
+        let device = device.name().clone();
+        let input = Box::new(Input::FenceRead { host: host.clone(), look, device, result });
+        self.after(span, Event::ControllerTold { controller, life, input });
+    }
+
     pub(super) fn bmc_acts(&mut self, host: HostIx, controller: usize, life: u32, attempt: u64, answers: bool) {
         let machine = &mut self.machines[host.at()];
         let name = machine.name.clone();

@@ -31,6 +31,8 @@ struct Leading {
     inbox: VecDeque<Input>,
     /// What is being stored, and what follows when it is.
     storing: Option<Output>,
+    /// When, by its own clock, that was begun.
+    begun: Time,
     tick_at: Option<Time>,
 }
 
@@ -145,7 +147,7 @@ impl World {
         };
         self.promises.remembers(self.now, &brain);
         self.controllers[controller].leading =
-            Some(Leading { brain, inbox: VecDeque::new(), storing: None, tick_at: None });
+            Some(Leading { brain, inbox: VecDeque::new(), storing: None, begun: now, tick_at: None });
         self.note(|| format!("controller {controller} leads in epoch {epoch}"));
         self.changes();
         let life = self.controllers[controller].life;
@@ -281,6 +283,7 @@ impl World {
             return;
         }
         leading.storing = Some(output);
+        leading.begun = local;
         let span = self.settings.times.all.commit.draw(&mut this.random) + self.store.delay();
         self.after(span, Event::Commits { controller, life });
     }
@@ -294,12 +297,14 @@ impl World {
         let Some(leading) = &mut this.leading else { return };
         let epoch = leading.brain.epoch();
         let Some(storing) = &leading.storing else { return };
+        let begun = leading.begun;
         let ended = if reaches { self.store.commit(epoch, &storing.writes) } else { Committed::Failed };
         match ended {
             Committed::Failed => self.after(AGAIN, Event::Commits { controller, life }),
             Committed::Deposed => self.depose(controller),
             Committed::Done => {
                 let Some(output) = leading.storing.take() else { return };
+                leading.brain.committed(begun);
                 self.carry_out_effects(controller, life, output.effects);
                 let waits = |leading: &Leading| leading.storing.is_none() && !leading.inbox.is_empty();
                 if self.controllers[controller].leading.as_ref().is_some_and(waits) {
@@ -348,6 +353,7 @@ impl World {
             }
             Effect::CloseLink { link, .. } => self.close_controller_side(link),
             Effect::Fence { host, attempt, device } => self.fence(controller, life, &host, attempt, &device),
+            Effect::ReadFence { host, look, device } => self.read_fence(controller, life, &host, look, &device),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 self.array_op(controller, life, op, change, &array, &volume.name, host, (epoch, generation));
             }

@@ -117,6 +117,7 @@ impl Bench {
             version: "0.1.0".to_owned(),
             epoch: Epoch(0),
             vms: Vec::new(),
+            pledge: Default::default(),
         };
         self.said(host, FromAgent::Hello(hello));
     }
@@ -183,7 +184,7 @@ impl Bench {
                 .map(|(name, _)| name.clone())
                 .collect();
             for host in heard {
-                self.said(&host, FromAgent::Heartbeat { sequence });
+                self.said(&host, FromAgent::Heartbeat { sequence, pledge: Default::default() });
             }
             self.give(Input::Tick);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     Seconds,
-    spec::{AgentFence, Declaration, FenceSpec, RedfishFence},
+    spec::{AgentFence, Declaration, FenceSpec, HostSpec, RedfishFence, RungSpec},
 };
 
 use super::{Check, Kind, Object};
@@ -24,6 +24,10 @@ impl Check<'_> {
                     let text = format!("{from} has two fences named `{name}`. Give each its own name.");
                     self.problem(&from, &format!("{path}.name"), text);
                 }
+                if RungSpec::WORDS.contains(&name.as_str()) {
+                    let text = format!("fence `{name}` of {from} has the name of a rung. Give it another.");
+                    self.problem(&from, &format!("{path}.name"), text);
+                }
                 if fence.timeout() == Seconds::ZERO {
                     let text = format!("`timeout_s` of fence `{name}` of {from} is 0. Give it time: 30 is usual.");
                     self.problem(&from, &format!("{path}.timeout_s"), text);
@@ -32,6 +36,42 @@ impl Check<'_> {
                     FenceSpec::Redfish(fence) => self.redfish(&from, &path, fence),
                     FenceSpec::Agent(fence) => self.agent(&from, &path, fence),
                 }
+            }
+            self.ladder(&from, host);
+        }
+    }
+
+    /// Every rung is one, is there once, and names devices that the host has.
+    fn ladder(&mut self, from: &Object, host: &HostSpec) {
+        let mut seen = BTreeSet::new();
+        for (at, rung) in host.ladder.iter().enumerate() {
+            let path = format!("ladder[{at}]");
+            let names: Vec<&str> = match rung {
+                RungSpec::One(word) if RungSpec::WORDS.contains(&word.as_str()) => Vec::new(),
+                RungSpec::One(device) => vec![device],
+                RungSpec::Together(devices) => devices.iter().map(crate::FenceName::as_str).collect(),
+            };
+            if matches!(rung, RungSpec::Together(devices) if devices.len() < 2) {
+                let text = format!("`{path}` of {from} is a set of less than two devices. Name one without brackets.");
+                self.problem(from, &path, text);
+            }
+            let twice = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name));
+            if let Some((_, name)) = twice {
+                let text = format!("`{path}` of {from} names fence `{name}` twice. Remove one of the two.");
+                self.problem(from, &path, text);
+            }
+            for name in names {
+                if !host.fences.iter().any(|fence| fence.name().as_str() == name) {
+                    let text = format!(
+                        "`{path}` of {from} is `{name}`, which is no [[host.fence]] of it and none of power, storage and \
+                         lease."
+                    );
+                    self.problem(from, &path, text);
+                }
+            }
+            if !seen.insert(rung) {
+                let text = format!("`{path}` of {from} is the same rung as one before it. Remove one of the two.");
+                self.problem(from, &path, text);
             }
         }
     }
