@@ -4,20 +4,23 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use lifeboat_brain::host::{HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow};
+use lifeboat_brain::host::{
+    Guard, HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow,
+};
 use lifeboat_model::{Seconds, Time};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{error, info, warn};
 
 use crate::{
     config::ControllerAddress,
     error::clean,
+    guard::{GuardWatch, boottime_ns},
     journal::Journal,
     link::{Link, LinkEvent},
     operations::{carry_out, told},
@@ -32,25 +35,38 @@ const MAX_WAITING: usize = 4096;
 /// How long running operations and writes may take to end when the agent is to end.
 const LAST_WORK: Duration = Duration::from_secs(3);
 
-/// A clock that begins with the machine's and never goes back.
+/// How often the guard is looked at.
+const GUARD_LOOKS: Duration = Duration::from_millis(500);
+
+/// A clock that begins with the machine's and never goes back. It goes on while the machine sleeps, as leases do.
 #[derive(Debug)]
 struct Clock {
-    start: Instant,
+    start_ns: u64,
     at_start: Time,
 }
 
 impl Clock {
     fn begin() -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { start: Instant::now(), at_start: Time::from_micros(micros(since_epoch)) }
+        Self { start_ns: boottime_ns(), at_start: Time::from_micros(micros(since_epoch)) }
     }
 
     fn now(&self) -> Time {
-        self.at_start + Seconds::from_micros(micros(self.start.elapsed()))
+        self.at_boottime(boottime_ns())
     }
 
     fn instant(&self, time: Time) -> Instant {
-        self.start + Duration::from(time.since(self.at_start))
+        Instant::now() + Duration::from(time.since(self.now()))
+    }
+
+    /// The time at which the machine had run for so long. One before this clock's beginning is its beginning.
+    fn at_boottime(&self, since_boot_ns: u64) -> Time {
+        self.at_start + Seconds::from_micros(since_boot_ns.saturating_sub(self.start_ns) / 1000)
+    }
+
+    /// For how long the machine will have run at a time.
+    fn boottime_ns(&self, time: Time) -> u64 {
+        self.start_ns.saturating_add(time.since(self.at_start).micros().saturating_mul(1000))
     }
 }
 
@@ -71,6 +87,8 @@ pub(crate) struct Body {
     events: mpsc::Receiver<LinkEvent>,
     operations: JoinSet<HostInput>,
     trouble: Trouble,
+    guard: GuardWatch,
+    guarded: Guard,
 }
 
 impl Body {
@@ -80,6 +98,7 @@ impl Body {
         controllers: Vec<ControllerAddress>,
         tls: Arc<ClientConfig>,
         hypervisor: Arc<dyn Hypervisor>,
+        guard: GuardWatch,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
@@ -94,6 +113,23 @@ impl Body {
             events,
             operations: JoinSet::new(),
             trouble: Trouble::default(),
+            guard,
+            guarded: Guard::Absent,
+        }
+    }
+
+    /// The body's time at which the machine had run for so long.
+    pub(crate) fn at_boottime(&self, since_boot_ns: u64) -> Time {
+        self.clock.at_boottime(since_boot_ns)
+    }
+
+    /// Tells the brain when the guard has come or gone.
+    fn look_at_guard(&mut self) {
+        let guard = self.guard.look();
+        if guard != self.guarded {
+            info!("the guard of this host is {}", if guard == Guard::Absent { "not there" } else { "armed" });
+            self.guarded = guard;
+            self.take_in(HostInput::Guard { guard });
         }
     }
 
@@ -101,6 +137,8 @@ impl Body {
     pub(crate) async fn run(mut self, first: HostInput, shutdown: impl Future<Output = ()>) {
         let mut shutdown = pin!(shutdown);
         self.take_in(first);
+        let mut looks = interval(GUARD_LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let deadline = self.brain.next_deadline().map(|time| self.clock.instant(time));
             let has_room = self.journal.waiting() < MAX_WAITING;
@@ -111,6 +149,7 @@ impl Body {
                 Some(ended) = self.operations.join_next() => {
                     self.take_in(ended.expect("an operation's task neither panics nor is aborted"));
                 }
+                _ = looks.tick() => self.look_at_guard(),
                 written = self.journal.next() => {
                     let effects = self.journal.go_on(written, self.brain.memory());
                     self.carry_out(effects);
@@ -173,7 +212,7 @@ impl Body {
                         self.link_ended(link, "the controller does not take what this agent says");
                     }
                 }
-                HostEffect::Guard { .. } => {}
+                HostEffect::Guard { until } => self.guard.tell(until.map(|until| self.clock.boottime_ns(until))),
                 HostEffect::Kill { vm } => self.kill(vm),
                 HostEffect::Operate(operation) => self.operate(operation),
                 HostEffect::Tell(notice) => self.tell(&notice),

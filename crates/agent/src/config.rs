@@ -37,6 +37,9 @@ pub struct AgentConfig {
     /// How QEMU is run. Its directories are, unless set, `qemu` in the two above.
     #[serde(default)]
     pub qemu: QemuSettings,
+    /// The program whose `guard` command is the guard; none: there is no guard. Not read from the file.
+    #[serde(skip)]
+    pub guard_program: Option<PathBuf>,
 }
 
 fn default_state_dir() -> PathBuf {

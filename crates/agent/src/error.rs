@@ -25,6 +25,14 @@ pub enum AgentError {
     /// What was obeyed cannot be read or written.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The files that are shared with the guard cannot be used.
+    #[error("cannot use the guard's files in {}; see that the directory is on a file system that works", .dir.display())]
+    Guard {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The boot cannot be told from others.
     #[error("cannot read which boot this is from {}; set `boot_id_file` to a file that differs after each power cycle", .path.display())]
     BootId {

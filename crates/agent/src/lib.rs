@@ -17,12 +17,13 @@
 //! ```
 //!
 //! The agent decides nothing itself, and it outlives none of its VMs: they run on when it ends, and the next agent finds
-//! them. What passes by itself, such as a controller that is away or a full disk, is told in the log at a bounded rate
+//! them. Where its leader grants a lease, a [`guard`] beside it ends them with the lease, also when the agent hangs. What passes by itself, such as a controller that is away or a full disk, is told in the log at a bounded rate
 //! and tried again; only what a person must mend ends the agent ([`AgentError`]).
 
 mod body;
 mod config;
 mod error;
+mod guard;
 mod join;
 mod journal;
 mod link;
@@ -45,10 +46,11 @@ use tracing::{info, warn};
 
 pub use config::{AgentConfig, ConfigError, ControllerAddress, NotAnAddress};
 pub use error::AgentError;
+pub use guard::{GuardError, GuardOptions, guard};
 pub use lock::LockError;
 pub use records::{RECORDS_FILE, RecordsError};
 
-use crate::{body::Body, lock::DirLock, records::RecordFile};
+use crate::{body::Body, guard::GuardWatch, lock::DirLock, records::RecordFile};
 
 /// Threads for writing files and the like, at most.
 const BLOCKING_THREADS: usize = 64;
@@ -124,9 +126,13 @@ async fn run_locked(
         vms = first_list(hypervisor.as_ref()) => vms?,
         () = shutdown.as_mut() => return Ok(()),
     };
+    let options = GuardOptions { run_dir: config.run_dir.clone(), qemu_run_dir: config.qemu.run_dir.clone() };
+    let (guard, until_ns) = GuardWatch::open(options, config.guard_program.clone())
+        .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
-    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor);
-    body.run(HostInput::Found { vms, lease: None }, shutdown).await;
+    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor, guard);
+    let lease = until_ns.map(|until| body.at_boottime(until));
+    body.run(HostInput::Found { vms, lease }, shutdown).await;
     Ok(())
 }
 

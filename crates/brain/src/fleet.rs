@@ -41,6 +41,7 @@ mod io;
 mod journal;
 mod maintenance;
 mod operator;
+mod paths;
 mod planning;
 pub mod records;
 mod recoveries;
@@ -79,6 +80,8 @@ pub struct Brain {
     awake: Seconds,
     /// Until when a transaction that the store took shows that this controller leads.
     leads_until: Option<Time>,
+    /// When a VM with a volume at an array last went on after it had stood still.
+    arrays_back: BTreeMap<lifeboat_model::ArrayName, Time>,
     /// Hosts whose agents may have to be told new terms of their lease.
     terms_due: BTreeSet<HostName>,
     started: Time,
@@ -174,6 +177,7 @@ impl Brain {
             Timer::Silence(host) => self.judge_silence(&host),
             Timer::Fence(host) => self.try_fence(&host),
             Timer::Lease(host) => self.look_at_lease(&host),
+            Timer::Paths(host) => self.judge_paths(&host),
             Timer::FenceCheck(host) => self.check_fences(&host),
             Timer::Lead => self.show_lead(),
             Timer::Volume(volume) => {

@@ -170,12 +170,15 @@ pub(crate) fn controller_toml(lab: &Lab) -> String {
         [("heartbeat_s", heartbeat), ("suspect_after_s", f64::midpoint(heartbeat, lost)), ("lost_after_s", lost)];
     let liveness: toml::Table =
         spans.into_iter().map(|(key, seconds)| (key.to_owned(), toml::Value::Float(seconds))).collect();
+    let isolation = toml::Value::String(lab.settings.isolation.to_string());
+    let fencing = toml::Table::from_iter([("isolation".to_owned(), isolation)]);
     let listen = format!("{}:{}", layout::CONTROLLER, layout::CONTROLLER_PORT);
     toml::Table::from_iter([
         ("state_dir".to_owned(), text(lab.layout.controller_dir())),
         ("socket".to_owned(), text(lab.layout.controller_socket())),
         ("listen".to_owned(), toml::Value::String(listen)),
         ("liveness".to_owned(), toml::Value::Table(liveness)),
+        ("fencing".to_owned(), toml::Value::Table(fencing)),
     ])
     .to_string()
 }
@@ -205,7 +208,10 @@ pub(crate) fn agent_toml(lab: &Lab, host: &HostName) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use lifeboat_model::declaration::{Source, read_and_check};
+    use lifeboat_model::{
+        declaration::{Source, read_and_check},
+        spec::Isolation,
+    };
 
     use super::*;
     use crate::{
@@ -225,6 +231,7 @@ mod tests {
             control_plane: true,
             heartbeat_s: Seconds::new(1),
             lost_after_s: Seconds::new(3),
+            isolation: Isolation::Stop,
             image: None,
             accelerator: Accelerator::Tcg,
         };

@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use lifeboat_model::{HostName, Seconds, VmName};
+use lifeboat_model::{HostName, Seconds, VmName, spec::Isolation};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -31,6 +31,8 @@ pub struct LabOptions {
     pub heartbeat_s: Seconds,
     /// Time without a heartbeat until a host is lost.
     pub lost_after_s: Seconds,
+    /// What hosts do that are cut off from the controller.
+    pub isolation: Isolation,
     /// How long [`Lab::up`] waits for all VMs to answer; none: it does not wait.
     pub wait_vms: Option<Duration>,
 }
@@ -48,6 +50,7 @@ impl Default for LabOptions {
             control_plane: true,
             heartbeat_s: Seconds::new(1),
             lost_after_s: Seconds::new(3),
+            isolation: Isolation::Stop,
             wait_vms: Some(Duration::from_secs(180)),
         }
     }
@@ -65,6 +68,8 @@ pub(crate) struct Settings {
     pub(crate) control_plane: bool,
     pub(crate) heartbeat_s: Seconds,
     pub(crate) lost_after_s: Seconds,
+    #[serde(default)]
+    pub(crate) isolation: Isolation,
     /// Known once the image is built.
     pub(crate) image: Option<GuestImage>,
     pub(crate) accelerator: Accelerator,

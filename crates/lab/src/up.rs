@@ -300,6 +300,7 @@ fn register(options: &LabOptions) -> Result<Lab, LabError> {
         control_plane: options.control_plane,
         heartbeat_s: options.heartbeat_s,
         lost_after_s: options.lost_after_s,
+        isolation: options.isolation,
         image: None,
         accelerator: Accelerator::Tcg,
     };

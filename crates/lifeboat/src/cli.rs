@@ -105,6 +105,9 @@ pub enum Command {
     Controller(commands::controller::Arguments),
     /// Run the agent of a host
     Agent(commands::agent::Arguments),
+    /// Not for people: started by the agent
+    #[command(hide = true)]
+    Guard(commands::guard::Arguments),
     /// Try it all out on a farm of hosts on this machine
     Lab(commands::lab::Arguments),
     /// Try it all out in a virtual world: scenarios of failures

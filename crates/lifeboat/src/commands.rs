@@ -19,6 +19,7 @@ pub mod export;
 pub mod fence;
 pub mod file;
 pub mod get;
+pub mod guard;
 pub mod lab;
 pub mod maintenance;
 pub mod notify;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> Outcome {
         // The daemons and the lab have runtimes of their own, or none.
         Command::Controller(it) => controller::run(&it),
         Command::Agent(it) => agent::run(&it),
+        Command::Guard(it) => guard::run(it),
         Command::Lab(it) => lab::run(&context, it),
         Command::Sim(it) => sim::run(&context, &it),
         Command::Completions(it) => completions::run(&context, &it),

@@ -1,6 +1,6 @@
 //! Everything that may go wrong in a world, each on its own.
 
-use lifeboat_model::{ArrayName, HostName, Seconds, VmName, VolumeName};
+use lifeboat_model::{ArrayName, FenceName, HostName, Seconds, VmName, VolumeName};
 
 use crate::world::{ArrayFault, Bmc, Mischief, Network, StoreFault, World};
 
@@ -21,6 +21,10 @@ pub enum Fault {
     ControllerPort(usize, Network, Option<bool>, Option<bool>),
     /// A host's BMC is so.
     Bmc(HostName, Bmc),
+    /// One fence device of a host does not answer, or does again.
+    FenceDevice(HostName, FenceName, bool),
+    /// The guard beside a host's agent is there, or not.
+    Guard(HostName, bool),
     /// Everything takes so many times longer on a host.
     Slow(HostName, u64),
     /// A host's clock counts so many microseconds in a second.
@@ -65,6 +69,8 @@ impl World {
             | Fault::AgentDies(host)
             | Fault::Port(host, ..)
             | Fault::Bmc(host, _)
+            | Fault::FenceDevice(host, ..)
+            | Fault::Guard(host, _)
             | Fault::Slow(host, _)
             | Fault::ClockRate(host, _)
             | Fault::ClockJump(host, _) => self.host_fault(host, fault),
@@ -111,15 +117,29 @@ impl World {
                 self.note(|| format!("BMC of {name}: {bmc:?}"));
                 self.machines[ix.at()].bmc = *bmc;
             }
+            Fault::FenceDevice(_, device, answers) => {
+                self.note(|| format!("{device} {}", if *answers { "answers" } else { "does not answer" }));
+                let deaf = &mut self.machines[ix.at()].deaf;
+                if *answers {
+                    deaf.remove(device);
+                } else {
+                    deaf.insert(device.clone());
+                }
+            }
+            Fault::Guard(_, there) => self.set_guard(ix, *there),
             Fault::Slow(_, times) => {
                 self.note(|| format!("{name} is {times} times as slow"));
                 self.machines[ix.at()].slow = (*times).max(1);
             }
-            Fault::ClockRate(_, rate) => self.machines[ix.at()].clock.set_rate(now, *rate),
+            Fault::ClockRate(_, rate) => {
+                self.machines[ix.at()].clock.set_rate(now, *rate);
+                self.wake_guard(ix);
+            }
             Fault::ClockJump(_, by) => {
                 self.note(|| format!("the clock of {name} jumps ahead by {by}"));
                 self.machines[ix.at()].clock.jump(now, *by);
                 self.wake_agent(ix);
+                self.wake_guard(ix);
             }
             _ => {}
         }

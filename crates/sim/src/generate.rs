@@ -86,7 +86,7 @@ pub fn bmc(host: &HostName) -> Result<FenceSpec, NameError> {
 /// What serves a simulated array's volumes.
 #[must_use]
 pub fn backend() -> ArrayBackend {
-    ArrayBackend::Shared { directory: "/volumes".to_owned() }
+    ArrayBackend::Nbd { directory: "/volumes".to_owned(), hosts: BTreeMap::new() }
 }
 
 /// How one sees that a simulated VM is up.

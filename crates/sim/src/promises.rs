@@ -2,7 +2,7 @@
 //!
 //! | | promise | held |
 //! | --- | --- | --- |
-//! | 1 | a VM never runs on two hosts | when a process begins; not where a fence has lied about the other host |
+//! | 1 | a VM never runs on two hosts | when a process begins; not where a fence has lied about the other host. A process on a host that stands still does not run; when the host goes on it must be gone within a second |
 //! | 2 | a volume is writable from one host | when a volume is mapped |
 //! | 3 | the fencing gate | when a process begins: its last host is not declared failed and unfenced |
 //! | 4 | no host is over its capacity or volume limit | when a process begins, when a volume is mapped |
@@ -97,6 +97,8 @@ struct KnownHost {
     declared: Option<Time>,
     fenced: bool,
     lied: bool,
+    /// Whether nothing on it executes for now.
+    stands_still: bool,
     obeyed: Epoch,
 }
 
@@ -213,7 +215,8 @@ impl Promises {
         known.runs.insert(host.clone(), demand.clone());
         known.was_ready = false;
         for other in elsewhere {
-            if !self.hosts.get(&other).is_some_and(|known| known.lied) {
+            // On a host that stands still it does not run; the world sees to it that it never does again.
+            if !self.hosts.get(&other).is_some_and(|known| known.lied || known.stands_still) {
                 self.break_it(now, Promise::OneHost, || format!("{vm} starts on {host} while it runs on {other}"));
             }
         }
@@ -315,6 +318,11 @@ impl Promises {
     /// A BMC has said of a host that it is off, whatever it is.
     pub(crate) fn lied(&mut self, host: &HostName) {
         self.hosts.entry(host.clone()).or_default().lied = true;
+    }
+
+    /// A host stands still, or goes on.
+    pub(crate) fn stands_still(&mut self, host: &HostName, stands_still: bool) {
+        self.hosts.entry(host.clone()).or_default().stands_still = stands_still;
     }
 
     /// An agent obeys a leader.

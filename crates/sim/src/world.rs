@@ -9,6 +9,7 @@
 //! | part | file |
 //! | --- | --- |
 //! | a host's power, hangs, boots | `machine` |
+//! | the guard beside an agent | `guard` |
 //! | the body of an agent | `agent` |
 //! | processes of VMs and their guests | `hypervisor` |
 //! | links, and networks that cut, lose, delay, repeat and reorder | `network` |
@@ -32,6 +33,7 @@ mod array;
 mod bmc;
 mod controller;
 mod event;
+mod guard;
 mod hypervisor;
 mod machine;
 mod network;

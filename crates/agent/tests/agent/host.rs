@@ -137,6 +137,7 @@ impl Host {
             token_file: None,
             boot_id_file,
             qemu: QemuSettings::default(),
+            guard_program: None,
         };
         Self { machine: Arc::new(Machine::new()), config, dir }
     }

@@ -26,7 +26,7 @@ impl Brain {
 
     /// Where running VMs would go that move now: each to its host, or to any; and why the others have no place. Nobody has
     /// to make room for them.
-    fn places(
+    pub(super) fn places(
         &self,
         vms: &BTreeMap<VmName, Option<HostName>>,
     ) -> (BTreeMap<VmName, HostName>, BTreeMap<VmName, String>) {
@@ -34,7 +34,9 @@ impl Brain {
         for vm in fleet.vms.iter_mut().filter(|vm| vms.contains_key(&vm.name)) {
             vm.host = None;
         }
-        let request = Request { place: vms.clone(), ..Request::default() };
+        let avoid = |name: &VmName| self.vms.get(name).map(|vm| vm.avoid.clone()).filter(|avoid| !avoid.is_empty());
+        let avoid = vms.keys().filter_map(|name| Some((name.clone(), avoid(name)?))).collect();
+        let request = Request { place: vms.clone(), avoid, ..Request::default() };
         let refused = |why: String| (BTreeMap::new(), vms.keys().map(|vm| (vm.clone(), why.clone())).collect());
         let options = Options { effort: EFFORT, room: RoomMaking::Never, ..Options::default() };
         match lifeboat_planner::plan(&fleet, &request, &options) {

@@ -90,6 +90,7 @@ impl Brain {
             awake: lifeboat_model::Seconds::ZERO,
             leads_until: None,
             terms_due: BTreeSet::new(),
+            arrays_back: BTreeMap::new(),
             started: now,
             declared: Declared::default(),
             hosts: BTreeMap::new(),

@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Fence(HostName),
     /// The lease of a failed host may have run out.
     Lease(HostName),
+    /// A host's paths to its arrays are judged.
+    Paths(HostName),
     /// A host's fence devices are looked at.
     FenceCheck(HostName),
     /// Something is written to show that this controller leads.

@@ -307,6 +307,13 @@ impl Brain {
             vm.halted = halted;
             vm.paused = halted.map(|_| vm.paused.unwrap_or(now));
             self.journal.vms.insert(name.clone());
+            let goes_on = halted.is_none();
+            if let Some(host) = vm.phase.may_run_on().cloned() {
+                self.doubt_paths(&host);
+            }
+            if goes_on {
+                self.paths_are_back(name);
+            }
         }
     }
 

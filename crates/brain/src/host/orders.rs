@@ -152,7 +152,12 @@ impl HostBrain {
             self.timed.insert(name.clone());
         }
         let gone = before.as_ref().filter(|_| vm.process.is_none()).map(|before| before.generation);
-        let exit = gone.map(|generation| (generation, vm.take_exit(generation)));
+        let mut exit = gone.map(|generation| (generation, vm.take_exit(generation)));
+        if let (Some((_, exit)), Cause::Isolated) = (&mut exit, &busy.cause) {
+            // Its owner did not mean it.
+            *exit =
+                Exit { by_guest: false, detail: "it was asked to shut down, since its host was cut off".to_owned() };
+        }
         let told = match busy.cause {
             Cause::Command(key) => self.command_ended(now, name, key, &busy, result, out),
             Cause::Doom => self.kill_ended(now, name, result, out),

@@ -18,6 +18,7 @@ mod checks;
 mod command_line;
 mod directory;
 mod failure;
+mod kill_all;
 mod logs;
 mod process;
 mod settings;
@@ -47,6 +48,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use kill_all::kill_all;
 pub use settings::{Accelerator, QemuSettings};
 use slot::{Running, Settled, Slot};
 use watch::GuestState;

@@ -29,6 +29,8 @@ pub struct Arguments {
 /// Runs it, until it is asked to end.
 pub fn run(arguments: &Arguments) -> Outcome {
     daemon::log()?;
-    let config = AgentConfig::read(&arguments.config).map_err(|error| Failure::caused(Exit::BadInput, &error))?;
+    let mut config = AgentConfig::read(&arguments.config).map_err(|error| Failure::caused(Exit::BadInput, &error))?;
+    // Of an agent that was upgraded while it runs this path may lead nowhere; then it has no guard, and says so.
+    config.guard_program = std::env::current_exe().ok();
     lifeboat_agent::serve(&config).map_err(|error| Failure::caused(Exit::Failed, &error))
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lifeboat_lab::{Lab, LabOptions, Progress, monitor::Outage};
-use lifeboat_model::{HostName, Time, VmName, trace::What};
+use lifeboat_model::{HostName, Time, VmName, spec::Isolation, trace::What};
 use serde_json::Value;
 
 pub struct Farm {
@@ -47,7 +47,13 @@ pub fn now() -> Time {
 
 impl Farm {
     pub fn up(name: &str, hosts: usize, vms: usize) -> Self {
+        Self::up_with(name, hosts, vms, Isolation::Keep)
+    }
+
+    /// The same, with what hosts do that are cut off.
+    pub fn up_with(name: &str, hosts: usize, vms: usize, isolation: Isolation) -> Self {
         let options = LabOptions {
+            isolation,
             name: name.to_owned(),
             cache: cache(),
             hosts,

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use lifeboat_brain::fleet::VmAction;
-use lifeboat_model::{ArrayName, HostName, RuleName, Seconds, VmName, VolumeName, fleet::Labels, spec::Declaration};
+use lifeboat_model::{
+    ArrayName, FenceName, HostName, RuleName, Seconds, VmName, VolumeName, fleet::Labels, spec::Declaration,
+};
 
 use super::course;
 use crate::{
@@ -114,6 +116,12 @@ impl Names<'_> {
     fn volume(&self, word: &str) -> Result<VolumeName, String> {
         let found = self.declaration.volumes.iter().find(|volume| volume.name.as_str() == word);
         found.map(|volume| volume.name.clone()).ok_or_else(|| format!("there is no volume `{word}` in this fleet"))
+    }
+
+    fn fence(&self, host: &HostName, word: &str) -> Result<FenceName, String> {
+        let spec = self.declaration.hosts.iter().find(|spec| spec.name == *host);
+        let found = spec.into_iter().flat_map(|spec| &spec.fences).find(|fence| fence.name().as_str() == word);
+        found.map(|fence| fence.name().clone()).ok_or_else(|| format!("{host} has no fence device `{word}`"))
     }
 
     fn rule(&self, word: &str) -> Result<RuleName, String> {
@@ -237,6 +245,12 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
         ["hang", host] => one(Fault::Hang(names.host(host)?, None)),
         ["hang", host, "off"] => one(Fault::GoOn(names.host(host)?)),
         ["hang", host, span] => one(Fault::Hang(names.host(host)?, Some(seconds(span)?))),
+        ["fence", host, device, state] => {
+            let host = names.host(host)?;
+            let device = names.fence(&host, device)?;
+            one(Fault::FenceDevice(host, device, on_off(state)?))
+        }
+        ["guard", host, state] => one(Fault::Guard(names.host(host)?, on_off(state)?)),
         ["bmc", hosts, state] => {
             let bmc = match *state {
                 "on" => Bmc::Works,

@@ -4,7 +4,7 @@ use lifeboat_brain::fleet::{OperatorOrder, VmAction};
 use lifeboat_model::{
     GroupName, HostName, RuleName, Seconds, VmName,
     fleet::{Group, RuleKind},
-    spec::{Declaration, NamedRule},
+    spec::{Declaration, Isolation, NamedRule},
 };
 
 use super::{Case, Profile};
@@ -109,9 +109,31 @@ pub(super) fn draw(case: &Case) -> (WorldSettings, Vec<Mishap>) {
     let controllers = if random.below(5) < 2 { 3 } else { 1 };
     let mut settings = WorldSettings::new(case.seed, declaration);
     settings.controllers = controllers;
-    let mishaps = Drawing { random: Random::of(case.seed, "mishaps"), settings: &settings, profile: case.profile }
+    // Drawn apart, so that what is drawn for earlier seeds stays as it was.
+    let mut apart = Random::of(case.seed, "isolation");
+    let policies = [Isolation::Keep, Isolation::Stop, Isolation::StopCriticalLast];
+    settings.settings.fencing.isolation = apart.pick(&policies).copied().unwrap_or_default();
+    let mut mishaps = Drawing { random: Random::of(case.seed, "mishaps"), settings: &settings, profile: case.profile }
         .mishaps(case.minutes * 60);
+    guard_deaths(&mut mishaps, &mut apart, &settings, case);
     (settings, mishaps)
+}
+
+/// Guards that die, and are started again by their agents a while later.
+fn guard_deaths(mishaps: &mut Vec<Mishap>, random: &mut Random, settings: &WorldSettings, case: &Case) {
+    if case.profile == Profile::Calm {
+        return;
+    }
+    for _ in 0..random.below(4) {
+        let at = random.between(Seconds::from_millis(1), Seconds::new(case.minutes * 60));
+        let Some(host) = random.pick(&settings.declaration.hosts).map(|host| host.name.clone()) else { return };
+        let end = at + random.between(Seconds::new(1), Seconds::new(60));
+        let happenings = vec![
+            (at, Happening::Fault(Fault::Guard(host.clone(), false))),
+            (end, Happening::Fault(Fault::Guard(host, true))),
+        ];
+        mishaps.push(Mishap { kind: "guard dies", happenings });
+    }
 }
 
 /// Groups and rules that can all hold at once.

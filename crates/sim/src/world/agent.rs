@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, num::NonZeroUsize};
 
-use lifeboat_brain::host::{HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation};
+use lifeboat_brain::host::{
+    Guard, HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation,
+};
 use lifeboat_model::{BootId, Seconds, Time, running::RunningVm};
 
 use super::{Event, World, machine::HostIx};
@@ -36,7 +38,10 @@ impl World {
         let brain = HostBrain::restore(settings, machine.disk.records().collect::<Vec<_>>());
         machine.agent = Some(Agent { life, brain, tick_at: None, links: Vec::new(), outbox: VecDeque::new() });
         let vms = machine.guests.iter().map(|(vm, guest)| guest.report(vm)).collect::<Vec<RunningVm>>();
-        self.feed(host, HostInput::Found { vms, lease: None });
+        let (lease, guarded) = (machine.lease_until, machine.guarded);
+        self.feed(host, HostInput::Found { vms, lease });
+        let guard = if guarded { Guard::Process } else { Guard::Absent };
+        self.feed(host, HostInput::Guard { guard });
     }
 
     /// An agent's process dies; its VMs go on, and another one is started.
@@ -163,7 +168,8 @@ impl World {
                     self.agent_says(link, message);
                 }
             }
-            HostEffect::Guard { .. } | HostEffect::Kill { .. } => {}
+            HostEffect::Guard { until } => self.tell_guard(host, until),
+            HostEffect::Kill { vm } => self.kill_on(host, &vm),
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Tell(notice) => self.noticed(host, &notice),
         }

@@ -1,7 +1,10 @@
 //! BMCs: cut a host's power when asked, or do not, or say that they did.
 
 use lifeboat_brain::fleet::Input;
-use lifeboat_model::{HostName, spec::FenceSpec};
+use lifeboat_model::{
+    FenceName, HostName,
+    spec::{FenceSpec, RungSpec},
+};
 
 use super::{Event, World, machine::HostIx, network::Network};
 
@@ -24,12 +27,13 @@ impl World {
         let Some(ix) = self.ix(host) else { return };
         let mut span = self.takes(ix, host.as_str(), |times| times.fence);
         let bmc = self.machines[ix.at()].bmc;
+        let deaf = self.machines[ix.at()].deaf.contains(device.name());
         let limit = device.timeout();
         self.note(|| format!("{} is asked to cut {host}", device.name()));
         if bmc == Bmc::Slow {
             span = span * 10;
         }
-        let unreachable = bmc == Bmc::Dead || self.controllers[controller].ports.is_cut(Network::Bmc);
+        let unreachable = bmc == Bmc::Dead || deaf || self.controllers[controller].ports.is_cut(Network::Bmc);
         let late = unreachable || span > limit;
         if late {
             let result = Err(format!("it was not confirmed off within {limit}"));
@@ -37,8 +41,20 @@ impl World {
             self.after(limit, Event::ControllerTold { controller, life, input });
         }
         if !unreachable {
-            self.after(span, Event::BmcActs { host: ix, controller, life, attempt, answers: !late });
+            let device = device.name().clone();
+            self.after(span, Event::BmcActs { host: ix, controller, life, attempt, device, answers: !late });
         }
+    }
+
+    /// The devices that must all be off for a host to be without power, of which one is cut: those of a rung with several.
+    fn feeds(&self, host: HostIx, device: &FenceName) -> Vec<FenceName> {
+        let name = &self.machines[host.at()].name;
+        let spec = self.settings.declaration.hosts.iter().find(|spec| spec.name == *name);
+        let together = spec.into_iter().flat_map(|spec| &spec.ladder).find_map(|rung| match rung {
+            RungSpec::Together(devices) if devices.contains(device) => Some(devices.clone()),
+            _ => None,
+        });
+        together.unwrap_or_else(|| vec![device.clone()])
     }
 
     /// A device is read.
@@ -49,19 +65,29 @@ impl World {
         if machine.bmc == Bmc::Slow {
             span = span * 10;
         }
-        let unreachable = machine.bmc == Bmc::Dead || self.controllers[controller].ports.is_cut(Network::Bmc);
+        let deaf = machine.deaf.contains(device.name());
+        let unreachable = machine.bmc == Bmc::Dead || deaf || self.controllers[controller].ports.is_cut(Network::Bmc);
         let limit = device.timeout();
         let (span, result) = if unreachable || span > limit {
             (limit, Err(format!("it did not answer within {limit}")))
         } else {
-            (span, Ok(machine.power && !machine.lied))
+            (span, Ok(machine.power && !machine.lied && !machine.off.contains(device.name())))
         };
         let device = device.name().clone();
         let input = Box::new(Input::FenceRead { host: host.clone(), look, device, result });
         self.after(span, Event::ControllerTold { controller, life, input });
     }
 
-    pub(super) fn bmc_acts(&mut self, host: HostIx, controller: usize, life: u32, attempt: u64, answers: bool) {
+    pub(super) fn bmc_acts(
+        &mut self,
+        host: HostIx,
+        controller: usize,
+        life: u32,
+        attempt: u64,
+        device: &FenceName,
+        answers: bool,
+    ) {
+        let feeds = self.feeds(host, device);
         let machine = &mut self.machines[host.at()];
         let name = machine.name.clone();
         let result = match machine.bmc {
@@ -73,10 +99,14 @@ impl World {
                 Ok(())
             }
             Bmc::Works | Bmc::Slow => {
-                if machine.power {
+                machine.off.insert(device.clone());
+                let dark = feeds.iter().all(|supply| machine.off.contains(supply));
+                if machine.power && dark {
                     self.counts.fenced.push(name.clone());
                 }
-                self.power_off(host);
+                if dark {
+                    self.power_off(host);
+                }
                 Ok(())
             }
         };

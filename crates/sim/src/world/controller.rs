@@ -378,6 +378,11 @@ impl World {
                     self.counts.declared.push((self.now, host));
                 }
             }
+            What::Fenced { method } if matches!(method.as_str(), "lease" | "storage") => {
+                if let Some(host) = event.host.clone() {
+                    self.nothing_runs_on(&host, method);
+                }
+            }
             What::HostUp | What::FenceRequested | What::Fenced { .. } | What::ControllerLeader => {}
             _ => return,
         }
@@ -387,6 +392,19 @@ impl World {
             event.epoch = None;
         }
         self.record(event);
+    }
+
+    /// A lease that is taken for run out must have run out: nothing executes there.
+    fn nothing_runs_on(&mut self, name: &lifeboat_model::HostName, method: &str) {
+        let Some(ix) = self.ix(name) else { return };
+        let machine = &self.machines[ix.at()];
+        let running: Vec<String> = machine.guests.keys().map(ToString::to_string).collect();
+        // With a storage cut alone a process may go on, without disks.
+        let runs = machine.runs() && !machine.lied && method == "lease" && !running.is_empty();
+        if runs {
+            let text = || format!("the lease of {name} is taken for run out while {} run there", running.join(", "));
+            self.promises.break_it(self.now, crate::promises::Promise::Gate, text);
+        }
     }
 
     fn answered(

@@ -4,7 +4,7 @@ use lifeboat_brain::{
     fleet::{Input, OpId, VolumeChange},
     host::{HostInput, Operation},
 };
-use lifeboat_model::{ArrayName, Epoch, Generation, HostName, VmName, VolumeName};
+use lifeboat_model::{ArrayName, Epoch, FenceName, Generation, HostName, VmName, VolumeName};
 
 use super::{
     World,
@@ -48,7 +48,11 @@ pub(super) enum Event {
     /// A controller is told something by a driver of its own.
     ControllerTold { controller: usize, life: u32, input: Box<Input> },
     /// A BMC acts.
-    BmcActs { host: HostIx, controller: usize, life: u32, attempt: u64, answers: bool },
+    BmcActs { host: HostIx, controller: usize, life: u32, attempt: u64, device: FenceName, answers: bool },
+    /// A guard looks at its host's lease.
+    GuardLooks { host: HostIx, boot: u32 },
+    /// A VM that was started elsewhere while its host stood still must be gone from it.
+    MustBeGone { host: HostIx, boot: u32, vm: VmName },
     /// An array acts.
     ArrayActs(Box<ArrayOp>),
     /// A controller's look at a VM comes to its end.
@@ -94,9 +98,11 @@ impl World {
             Event::Commits { controller, life } => self.commits(controller, life),
             Event::Lease { controller, life } => self.lease(controller, life),
             Event::ControllerTold { controller, life, input } => self.tell_controller(controller, life, *input),
-            Event::BmcActs { host, controller, life, attempt, answers } => {
-                self.bmc_acts(host, controller, life, attempt, answers);
+            Event::BmcActs { host, controller, life, attempt, device, answers } => {
+                self.bmc_acts(host, controller, life, attempt, &device, answers);
             }
+            Event::GuardLooks { host, boot } => self.guard_looks(host, boot),
+            Event::MustBeGone { host, boot, vm } => self.must_be_gone(host, boot, &vm),
             Event::ArrayActs(op) => self.array_acts(*op),
             Event::CheckEnds { controller, life, vm, generation } => {
                 self.check_ends(controller, life, &vm, generation);
@@ -116,6 +122,7 @@ impl World {
             | Event::Acts { host, .. }
             | Event::Booted { host, .. }
             | Event::ProcessEnds { host, .. }
+            | Event::GuardLooks { host, .. }
             | Event::GuestBooted { host, .. } => Some(*host),
             Event::Arrives { link, to: Direction::ToAgent, .. } => Some(self.links[*link as usize].host),
             _ => None,

@@ -184,6 +184,8 @@ impl World {
         self.after(boot, Event::GuestBooted { host, vm: vm.clone(), pid });
         self.note(|| format!("{vm} is started on {name}"));
         self.changes();
+        // One that comes to run after the end of the lease is seen by the guard's next look.
+        self.wake_guard(host);
     }
 
     /// The first volume of a VM that a host cannot open.
@@ -266,7 +268,7 @@ impl World {
     }
 
     /// A process is gone; by an order of an epoch, or by itself.
-    fn end_process(&mut self, host: HostIx, vm: &VmName, ordered: Option<Epoch>) {
+    pub(super) fn end_process(&mut self, host: HostIx, vm: &VmName, ordered: Option<Epoch>) {
         let machine = &mut self.machines[host.at()];
         let Some(guest) = machine.guests.remove(vm) else { return };
         let name = machine.name.clone();

@@ -1,9 +1,11 @@
 //! A host: its power, its hangs, its boots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_brain::host::{HostMemory, HostRecord};
-use lifeboat_model::{Generation, HostName, Seconds, VmName, fleet::Resources, spec::HostSpec, trace::What};
+use lifeboat_model::{
+    FenceName, Generation, HostName, Seconds, Time, VmName, fleet::Resources, spec::HostSpec, trace::What,
+};
 
 use super::{Bmc, Event, Guest, Ports, World, agent::Agent, network::Network};
 use crate::{clock::Clock, random::Random, times::Times};
@@ -47,6 +49,14 @@ pub struct Machine {
     pub(super) mapped: u64,
     /// Whether a BMC said of its present boot that it was off.
     pub(crate) lied: bool,
+    /// Whether a guard runs beside its agent.
+    pub(super) guarded: bool,
+    /// When, by its clock, its guard kills everything.
+    pub(super) lease_until: Option<Time>,
+    /// Of a host that is fed by several devices together: those that are switched off.
+    pub(super) off: BTreeSet<FenceName>,
+    /// Fence devices that do not answer, beside all of them ([`Bmc::Dead`]).
+    pub(crate) deaf: BTreeSet<FenceName>,
 }
 
 impl Machine {
@@ -105,6 +115,10 @@ impl World {
             max_volumes: spec.max_volumes,
             mapped: 0,
             lied: false,
+            guarded: true,
+            lease_until: None,
+            off: BTreeSet::new(),
+            deaf: BTreeSet::new(),
         });
         self.after(Seconds::from_millis(100), Event::AgentStarts { host: ix, boot: 1 });
     }
@@ -132,7 +146,10 @@ impl World {
         machine.aside.clear();
         machine.configured.clear();
         machine.agent = None;
+        machine.lease_until = None;
         let name = machine.name.clone();
+        self.promises.stands_still(&name, false);
+        let machine = &mut self.machines[host.at()];
         let guests = std::mem::take(&mut machine.guests);
         let event = self.event(What::HostDown).host(&name);
         self.record(event);
@@ -152,6 +169,7 @@ impl World {
             return;
         }
         machine.power = true;
+        (machine.guarded, machine.off) = (true, BTreeSet::new());
         let boot = machine.boot;
         let span = self.takes(host, name.as_str(), |times| times.host_boot);
         self.after(span, Event::Booted { host, boot });
@@ -177,6 +195,7 @@ impl World {
         }
         machine.hung = true;
         let (boot, name) = (machine.boot, machine.name.clone());
+        self.promises.stands_still(&name, true);
         if let Some(span) = span {
             self.after(span, Event::Thaws { host, boot });
         }
@@ -201,7 +220,9 @@ impl World {
         for event in std::mem::take(&mut machine.aside) {
             self.after(Seconds::ZERO, event);
         }
+        self.promises.stands_still(&name, false);
         self.note(|| format!("{name} goes on"));
+        self.goes_on(host);
         self.changes();
     }
 
