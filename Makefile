@@ -4,7 +4,7 @@ CARGO ?= cargo
 PROFILE ?= release
 BINARY := target/$(PROFILE)/lifeboat
 
-.PHONY: help deps build test lint demo bench bench-planner clean-lab
+.PHONY: help deps build test lint demo bench bench-planner bench-sim clean-lab
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,10 @@ bench: deps build ## measure, and write the tables into docs/benchmarks.md
 bench-planner: ## measure the planner, and write its table into docs/benchmarks.md
 	$(CARGO) build --locked --release --package lifeboat-planner --examples
 	@tools/bench-planner.py --tools ../shared/tools --write docs/benchmarks.md
+
+bench-sim: ## measure the simulator, and write its table into docs/benchmarks.md
+	$(CARGO) build --locked --release --package lifeboat-sim --example bench
+	@tools/bench-sim.sh target/release/examples/bench
 
 clean-lab: ## take down a lab that was left behind
 	@$(BINARY) lab down

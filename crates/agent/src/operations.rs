@@ -24,6 +24,7 @@ pub(crate) async fn carry_out(hypervisor: &dyn Hypervisor, operation: Operation)
             return HostInput::OperationEnded { vm, operation: id, result };
         }
         Act::Order(Order::Configure { vcpus, memory_mib, machine, attachments }) => {
+            let machine = *machine;
             let config = VmConfig { vm: vm.clone(), generation, vcpus, memory_mib, machine, attachments };
             hypervisor.configure(&config).await
         }

@@ -103,6 +103,8 @@ pub struct Brain {
     failing_arrays: BTreeSet<ArrayName>,
     /// VMs that take a start slot, by host.
     starting: BTreeMap<HostName, BTreeSet<VmName>>,
+    /// VMs whose process may exist, by host.
+    may_run: BTreeMap<HostName, BTreeSet<VmName>>,
     next_op: u64,
     next_nonce: u64,
     /// Why the current plan no longer fits; none: it does.
@@ -271,8 +273,14 @@ impl Brain {
 
     /// Names of all VMs whose process may exist on a host.
     fn vms_that_may_run_on(&self, host: &HostName) -> BTreeSet<VmName> {
-        let here = self.vms.iter().filter(|(_, vm)| vm.phase.may_run_on() == Some(host));
-        here.map(|(name, _)| name.clone()).collect()
+        self.running_on(host).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// All VMs whose process may exist on a host.
+    fn running_on<'a>(&'a self, host: &'a HostName) -> impl Iterator<Item = (&'a VmName, &'a VmRecord)> {
+        let names = self.may_run.get(host).into_iter().flatten();
+        let records = names.filter_map(|name| Some((name, self.vms.get(name)?)));
+        records.filter(move |(_, vm)| vm.phase.may_run_on() == Some(host))
     }
 
     /// The first line of every controller's trace.

@@ -124,18 +124,24 @@ impl HostBrain {
     /// Takes in one input at a time that never goes back.
     pub fn handle(&mut self, now: Time, input: HostInput) -> HostOutput {
         let mut out = HostOutput::default();
+        self.handle_into(now, input, &mut out);
+        out
+    }
+
+    /// As [`handle`](Self::handle), and adds what follows to an output that is there: for a body with many agents.
+    pub fn handle_into(&mut self, now: Time, input: HostInput, out: &mut HostOutput) {
         match input {
             HostInput::Found { vms, lease } => {
                 self.resume_lease(lease);
-                self.found(now, vms, &mut out);
+                self.found(now, vms, out);
             }
             HostInput::Guard { guard } => self.guard_is(guard),
-            HostInput::LinkOpened { link } => self.link_opened(now, link, &mut out),
+            HostInput::LinkOpened { link } => self.link_opened(now, link, out),
             HostInput::LinkClosed { link } if self.links.current() == Some(link) => self.link_lost(now, false),
             HostInput::LinkClosed { .. } => {}
-            HostInput::Message { link, message } => self.message(now, link, message, &mut out),
+            HostInput::Message { link, message } => self.message(now, link, message, out),
             HostInput::OperationEnded { vm, operation, result } => {
-                self.ended(now, &vm, operation, &result, &mut out);
+                self.ended(now, &vm, operation, &result, out);
             }
             HostInput::VmExited { vm, generation, by_guest, detail } => {
                 self.hint(now, vm, Some((generation, Exit { by_guest, detail })));
@@ -143,8 +149,7 @@ impl HostBrain {
             HostInput::VmChanged { vm } => self.hint(now, vm, None),
             HostInput::Tick => {}
         }
-        self.do_due(now, &mut out);
-        out
+        self.do_due(now, out);
     }
 
     /// When the next [`HostInput::Tick`] is needed.
@@ -281,6 +286,9 @@ impl HostBrain {
             }
         }
         self.hold_lease(now, out);
+        if self.timed.is_empty() {
+            return;
+        }
         for name in self.timed.clone() {
             self.pump(now, &name, out);
         }

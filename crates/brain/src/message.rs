@@ -214,7 +214,7 @@ pub enum Order {
         /// RAM in MiB.
         memory_mib: u64,
         /// How it boots.
-        machine: MachineSpec,
+        machine: Box<MachineSpec>,
         /// Its volumes.
         attachments: Vec<Attachment>,
     },

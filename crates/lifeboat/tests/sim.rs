@@ -91,3 +91,46 @@ fn a_folder_is_a_table_with_a_trace_a_scenario() {
     let empty = folder(&[]);
     ends(&lifeboat(empty.path(), &["sim", "run", "."]), 2);
 }
+
+#[test]
+fn a_swarm_is_summed_up_and_each_seed_leaves_its_trace() {
+    let dir = folder(&[]);
+    let swarm = ["sim", "swarm", "--seeds", "0..6", "--minutes", "5"];
+    let ran = lifeboat(dir.path(), &[&swarm[..], &["--trace", "traces"]].concat());
+    ends(&ran, 0);
+    assert!(out(&ran).contains("6 seeds of profile stormy"), "{}", out(&ran));
+    assert!(out(&ran).contains("ALL PROMISES KEPT"), "{}", out(&ran));
+    assert_eq!(err(&ran), "", "no progress where nobody looks");
+    assert_eq!(std::fs::read_dir(dir.path().join("traces")).expect("traces").count(), 6);
+    let ran = lifeboat(dir.path(), &[&swarm[..], &["--json", "--threads", "1"]].concat());
+    ends(&ran, 0);
+    let summary: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("a document");
+    assert_eq!((&summary["seeds"], &summary["failed"]), (&6.into(), &serde_json::json!([])), "{summary}");
+}
+
+#[test]
+fn one_seed_of_a_swarm_is_told_as_a_timeline() {
+    let dir = folder(&[]);
+    let line = ["sim", "swarm", "--seeds", "3", "--profile", "hell", "--minutes", "5", "--only", "0,1"];
+    let ran = lifeboat(dir.path(), &line);
+    ends(&ran, 0);
+    assert!(out(&ran).contains("Seed 3, hell · 5 minutes, 2 mishaps"), "{}", out(&ran));
+    assert!(out(&ran).contains("ALL PROMISES KEPT"), "{}", out(&ran));
+}
+
+#[test]
+fn wrong_seeds_profiles_and_sizes_end_with_2() {
+    let dir = folder(&[]);
+    let wrong: [&[&str]; 5] = [
+        &["--seeds", "5..5"],
+        &["--seeds", "x"],
+        &["--profile", "sunny"],
+        &["--size", "0x3"],
+        &["--seeds", "0..9", "--only", "1"],
+    ];
+    for line in wrong {
+        let ran = lifeboat(dir.path(), &[&["sim", "swarm"], line].concat());
+        ends(&ran, 2);
+        assert!(!err(&ran).is_empty());
+    }
+}

@@ -37,6 +37,8 @@ pub enum Fault {
     ControllerClockJump(usize, Seconds),
     /// A controller dies.
     ControllerDies(usize),
+    /// The controller that leads dies, whichever it is.
+    LeaderDies,
     /// A controller dies in the middle of the effects of its so-many-th output from now.
     ControllerDiesIn(usize, u64),
     /// A controller stands still.
@@ -55,6 +57,8 @@ pub enum Fault {
     GuestShutsDown(VmName),
     /// So many next starts of a VM fail.
     FailStarts(VmName, u32),
+    /// A VM's check gets no answer, whether it runs or not; or does again.
+    Unseen(VmName, bool),
     /// The management network does so to messages.
     Messages(Mischief),
 }
@@ -80,6 +84,11 @@ impl World {
             | Fault::ControllerDies(at)
             | Fault::ControllerDiesIn(at, _)
             | Fault::ControllerHangs(at, _) => self.controller_fault(*at, fault),
+            Fault::LeaderDies => {
+                if let Some(at) = self.leading() {
+                    self.crash_controller(at);
+                }
+            }
             Fault::Store(fault) => {
                 self.note(|| format!("store: {fault:?}"));
                 self.store.fault = *fault;
@@ -99,6 +108,7 @@ impl World {
                     vm.fail_starts = *times;
                 }
             }
+            Fault::Unseen(vm, unseen) => self.set_unseen(vm, *unseen),
             Fault::Messages(mischief) => self.set_mischief(*mischief),
         }
     }

@@ -18,6 +18,7 @@ pub mod clock;
 pub mod fault;
 pub mod generate;
 pub mod panics;
+pub mod paper;
 pub mod promises;
 pub mod queue;
 pub mod random;

@@ -29,8 +29,9 @@ mod memory;
 
 use memory::Memory;
 
-/// A controller may not know for so long that a VM of an earlier stage has stopped answering.
-const NEWS_TAKE: Seconds = Seconds::new(120);
+/// A controller may not know for so long that a VM of an earlier stage has stopped answering: it stands still, is cut off or
+/// cannot store for up to five minutes at a time, and its successor asks the agents first.
+const NEWS_TAKE: Seconds = Seconds::new(420);
 
 /// A promise, by its number in the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -9,7 +9,7 @@
 
 use std::sync::{
     Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use lifeboat_model::Seconds;
@@ -23,12 +23,15 @@ use crate::{
 
 mod draw;
 mod mend;
+mod more;
 mod profile;
 mod shrink;
+mod tally;
 
 pub use draw::{Happening, Mishap};
 pub use profile::Profile;
 pub use shrink::shrink;
+pub use tally::Tally;
 
 /// What is run for one seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,10 +86,18 @@ pub struct Outcome {
     pub trace: String,
     /// Events of the world.
     pub events: u64,
-    /// How often a VM that was lost came back.
-    pub recovered: u64,
+    /// How long each VM that was lost was away, where it came back.
+    pub outages: Vec<Seconds>,
     /// How many mishaps there were.
     pub mishaps: usize,
+    /// Hosts that were declared failed.
+    pub declared: u64,
+    /// Hosts whose power was cut by their BMC.
+    pub fenced: u64,
+    /// Processes of VMs that were started.
+    pub starts: u64,
+    /// Controllers' deaths.
+    pub crashes: u64,
 }
 
 /// Why a seed failed.
@@ -120,8 +131,12 @@ pub fn run(case: &Case, told: bool) -> Outcome {
         timeline: Vec::new(),
         trace: String::new(),
         events: 0,
-        recovered: 0,
+        outages: Vec::new(),
         mishaps: count,
+        declared: 0,
+        fenced: 0,
+        starts: 0,
+        crashes: 0,
     };
     let mut world = World::new(settings);
     if let Err(text) = panics::caught(|| run_world(&mut world, case, &mishaps)) {
@@ -129,8 +144,13 @@ pub fn run(case: &Case, told: bool) -> Outcome {
     } else if let Some(broken) = world.broken() {
         outcome.failure = Some(Failure::Broken(broken.clone()));
     }
-    outcome.events = world.counts().events;
-    outcome.recovered = world.counts().outages.len() as u64;
+    let counts = world.counts();
+    outcome.events = counts.events;
+    outcome.outages = counts.outages.iter().map(|(_, span)| *span).collect();
+    outcome.declared = counts.declared.len() as u64;
+    outcome.fenced = counts.fenced.len() as u64;
+    outcome.starts = counts.starts.values().sum();
+    outcome.crashes = counts.crashes;
     if told {
         outcome.timeline = world.timeline().to_vec();
         outcome.trace = world.trace_lines();
@@ -162,30 +182,23 @@ fn run_world(world: &mut World, case: &Case, mishaps: &[Mishap]) {
     mend::mend(world);
 }
 
-/// Runs seeds on several threads. `progress` is called with each outcome as it comes, in no order. With `stop_at_first`
-/// no further seeds are begun after a failure.
+/// Runs seeds on several threads; those that failed, by seed. `progress` is called with each outcome as it comes, in no
+/// order, with its timeline and trace if they are wanted.
 ///
 /// # Panics
 /// Never: a panic in a world is that seed's failure.
-pub fn run_many(
-    cases: &[Case],
-    threads: usize,
-    stop_at_first: bool,
-    progress: impl Fn(&Outcome) + Sync,
-) -> Vec<Outcome> {
+pub fn run_many(cases: &[Case], threads: usize, told: bool, progress: impl Fn(&Outcome) + Sync) -> Vec<Outcome> {
     let next = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                loop {
                     let number = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
                     let Some(case) = cases.get(number) else { return };
-                    let outcome = run(case, false);
+                    let outcome = run(case, told);
                     progress(&outcome);
                     if outcome.failure.is_some() {
-                        stop.store(stop_at_first, Ordering::Relaxed);
                         failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(outcome);
                     }
                 }

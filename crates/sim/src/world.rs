@@ -137,11 +137,17 @@ pub struct World {
     pub(crate) volumes: BTreeMap<VolumeName, VolumeWorld>,
     pub(crate) vms: BTreeMap<VmName, VmWorld>,
     links: Vec<Link>,
+    /// Empty; its room is used again and again.
+    host_output: lifeboat_brain::host::HostOutput,
+    /// Likewise.
+    fleet_output: lifeboat_brain::fleet::Output,
     network: network::State,
     pub(crate) promises: Promises,
     /// Orders that have had no answer, in order: an operator repeats them to the next leader.
     orders: VecDeque<(RequestId, OperatorOrder)>,
     next_request: u64,
+    /// The number of the newest line of the controllers' trace that is in the world's.
+    believed: u64,
     answers: BTreeMap<RequestId, Result<Answer, Refusal>>,
     timeline: Vec<Line>,
     trace: Vec<TraceEvent>,
@@ -166,10 +172,13 @@ impl World {
             volumes: BTreeMap::new(),
             vms: BTreeMap::new(),
             links: Vec::new(),
+            host_output: lifeboat_brain::host::HostOutput::default(),
+            fleet_output: lifeboat_brain::fleet::Output::default(),
             network: network::State::new(settings.seed),
             promises: Promises::default(),
             orders: VecDeque::new(),
             next_request: 0,
+            believed: 0,
             answers: BTreeMap::new(),
             timeline: Vec::new(),
             trace: Vec::new(),
@@ -292,6 +301,17 @@ impl World {
             && self.orders.is_empty()
             && self.leader().is_some_and(settled)
             && self.machines.iter().all(|machine| !machine.is_booting())
+    }
+
+    /// Why the world is not at rest, for who looks into it.
+    pub(crate) fn unrest(&self) -> String {
+        let booting = self.machines.iter().filter(|machine| machine.is_booting()).count();
+        let steps = self.leader().map(|brain| brain.execution().is_some());
+        format!(
+            "{} orders without an answer, {booting} hosts that boot, a plan under way: {steps:?}, quiet for {}",
+            self.orders.len(),
+            self.now.since(self.changed)
+        )
     }
 
     /// Notes that something that matters has happened.

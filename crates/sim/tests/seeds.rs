@@ -50,6 +50,24 @@ fn a_vm_that_waits_for_hosts_is_planned_when_they_are_back() {
 }
 
 #[test]
+fn what_a_controller_had_stored_when_it_died_is_in_the_trace() {
+    holds(3011, Profile::Hell, 4, &[21]);
+    holds(244, Profile::Stormy, 30, &[]);
+}
+
+#[test]
+fn volumes_that_an_array_forgot_are_mapped_again_before_the_next_start() {
+    holds(1010, Profile::Calm, 15, &[]);
+    holds(3003, Profile::Hell, 4, &[]);
+}
+
+#[test]
+fn a_vm_that_did_not_start_elsewhere_still_waits_for_the_fence_of_the_host_that_it_ran_on() {
+    holds(33, Profile::Hell, 10, &[2, 3, 4, 7, 39, 40, 41, 42]);
+    holds(111, Profile::Hell, 10, &[1, 3, 12, 13, 15, 16, 17, 30, 31, 36, 37, 38, 39, 41, 45, 48]);
+}
+
+#[test]
 fn a_few_seeds_of_each_profile_keep_all_promises() {
     for seed in 0..8 {
         holds(seed, Profile::Calm, 20, &[]);

@@ -154,5 +154,5 @@ impl Session {
 }
 
 pub fn configure() -> Order {
-    Order::Configure { vcpus: 1, memory_mib: 64, machine: MachineSpec::default(), attachments: Vec::new() }
+    Order::Configure { vcpus: 1, memory_mib: 64, machine: Box::default(), attachments: Vec::new() }
 }

@@ -475,7 +475,8 @@ impl Brain {
         let memory_mib = spec.machine.memory_mib.or(spec.demand.get("memory_mib").copied()).unwrap_or(128);
         let cpus = spec.demand.get("cpu_milli").map_or(1, |milli| milli.div_ceil(1000).clamp(1, 4096));
         let vcpus = spec.machine.vcpus.unwrap_or(u32::try_from(cpus).unwrap_or(1));
-        self.command(vm, host, Order::Configure { vcpus, memory_mib, machine: spec.machine.clone(), attachments });
+        let machine = Box::new(spec.machine.clone());
+        self.command(vm, host, Order::Configure { vcpus, memory_mib, machine, attachments });
     }
 
     /// How many VMs take a start slot of a host.

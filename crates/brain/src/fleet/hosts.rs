@@ -314,8 +314,7 @@ impl Brain {
 
     /// Which VMs may go on running on a host.
     fn keep_list(&self, name: &HostName) -> Vec<(VmName, Generation)> {
-        let here = self.vms.iter().filter(|(_, record)| record.phase.may_run_on() == Some(name));
-        here.map(|(vm, record)| (vm.clone(), record.generation)).collect()
+        self.running_on(name).map(|(vm, record)| (vm.clone(), record.generation)).collect()
     }
 
     pub(super) fn link_closed(&mut self, name: &HostName, link: LinkId) {

@@ -59,6 +59,19 @@ pub(super) struct Journal {
     next_trace: u64,
 }
 
+impl Journal {
+    /// Whether nothing is to be written.
+    fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+            && self.vms.is_empty()
+            && self.volumes.is_empty()
+            && self.recoveries.is_empty()
+            && self.new_plans.is_empty()
+            && !self.counters
+            && self.raw.is_empty()
+    }
+}
+
 pub(super) fn bytes(record: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(record).expect("a record of plain values always has a JSON form")
 }
@@ -107,6 +120,7 @@ impl Brain {
             busy: BTreeSet::new(),
             failing_arrays: BTreeSet::new(),
             starting: BTreeMap::new(),
+            may_run: BTreeMap::new(),
             next_op: 1,
             next_nonce: 1,
             replan: None,
@@ -175,15 +189,17 @@ impl Brain {
             );
             self.tell(Severity::Critical, text, |_| {});
         }
+        for (name, vm) in &self.vms {
+            let Some(host) = vm.phase.may_run_on() else { continue };
+            self.may_run.entry(host.clone()).or_default().insert(name.clone());
+            if Brain::is_starting(vm) {
+                self.starting.entry(host.clone()).or_default().insert(name.clone());
+            }
+        }
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {
             self.resume_host(&host);
             self.resume_maintenance(&host);
-        }
-        for (name, vm) in self.vms.iter().filter(|(_, vm)| Brain::is_starting(vm)) {
-            if let Some(host) = vm.phase.may_run_on() {
-                self.starting.entry(host.clone()).or_default().insert(name.clone());
-            }
         }
         let event = self.trace(What::ControllerLeader);
         self.add_trace(event);
@@ -250,6 +266,15 @@ impl Brain {
 
     /// Hands everything that changed to the body.
     pub(super) fn flush(&mut self, output: &mut Output) {
+        if self.journal.is_empty() {
+            // Most calls are heartbeats, which change no record.
+            if output.effects.is_empty() {
+                std::mem::swap(&mut output.effects, &mut self.journal.effects);
+            } else {
+                output.effects.append(&mut self.journal.effects);
+            }
+            return;
+        }
         self.prune();
         let mut journal = std::mem::take(&mut self.journal);
         self.journal.next_event = journal.next_event;

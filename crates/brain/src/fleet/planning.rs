@@ -97,12 +97,17 @@ impl Brain {
         young && self.hosts.values().any(|host| host.record.condition == HostCondition::Up && host.link.is_none())
     }
 
-    /// The host that a VM ran on last, while that host is declared failed and not fenced: the VM is said to have ended
-    /// there, but nothing of a host in doubt starts elsewhere before the proof.
+    /// A host that a VM ran on last, or was to start on since, while that host is declared failed and not fenced: the VM is
+    /// said to have ended there, but nothing of a host in doubt starts elsewhere before the proof.
     fn in_doubt<'a>(&self, vm: &'a VmRecord) -> Option<&'a HostName> {
-        let last = vm.last_host.as_ref().filter(|_| vm.phase.may_run_on().is_none())?;
-        let failed = matches!(self.hosts.get(last)?.record.condition, HostCondition::Failed { .. });
-        failed.then_some(last)
+        if vm.phase.may_run_on().is_some() {
+            return None;
+        }
+        let failed = |host: &&HostName| {
+            let state = self.hosts.get(*host);
+            state.is_some_and(|state| matches!(state.record.condition, HostCondition::Failed { .. }))
+        };
+        vm.last_host.iter().chain(&vm.was_on).find(failed)
     }
 
     /// The VM of an earlier stage of a VM's group that was given up, so that the VM waits for a person.

@@ -203,6 +203,9 @@ pub struct VmRecord {
     pub phase: Phase,
     /// The host that it ran on last.
     pub last_host: Option<HostName>,
+    /// The hosts where its process may have existed since it was last seen to exist, that one included.
+    #[serde(default)]
+    pub was_on: BTreeSet<HostName>,
     /// When it failed (died, or would not start) within the window.
     pub failures: Vec<Time>,
     /// Hosts where it would not stay up; forgotten when it is up.
@@ -235,6 +238,7 @@ impl Default for VmRecord {
             enabled: true,
             phase: Phase::Stopped,
             last_host: None,
+            was_on: BTreeSet::new(),
             failures: Vec::new(),
             avoid: BTreeSet::new(),
             given_up: None,

@@ -30,9 +30,18 @@ impl Brain {
         }
         if let Some(host) = phase.may_run_on() {
             vm.last_host = Some(host.clone());
+            if matches!(phase, Phase::Running { .. }) {
+                vm.was_on.clear();
+            }
+            vm.was_on.insert(host.clone());
         }
         if let Some(host) = vm.phase.may_run_on().filter(|_| Self::is_starting(vm))
             && let Some(names) = self.starting.get_mut(host)
+        {
+            names.remove(name);
+        }
+        if let Some(host) = vm.phase.may_run_on()
+            && let Some(names) = self.may_run.get_mut(host)
         {
             names.remove(name);
         }
@@ -42,6 +51,9 @@ impl Brain {
         vm.halted = None;
         if let Some(host) = vm.phase.may_run_on().filter(|_| Self::is_starting(vm)) {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
+        }
+        if let Some(host) = vm.phase.may_run_on() {
+            self.may_run.entry(host.clone()).or_default().insert(name.clone());
         }
         self.journal.vms.insert(name.clone());
         self.terms_due.extend(self.vms.get(name).and_then(|vm| vm.last_host.clone()));
@@ -222,6 +234,7 @@ impl Brain {
     /// A VM failed on a host and its process is gone: tries again there or elsewhere, or gives it up.
     pub(super) fn failed_on(&mut self, name: &VmName, host: &HostName, why: &str, here_again: bool) {
         self.drop_from_plan(name);
+        self.doubt_volumes(name, host);
         if self.count_failure(name, host, why, here_again) {
             self.want_plan(format!("{name} has failed"));
         } else {

@@ -9,7 +9,7 @@
 //! `Mapping` and `Unmapping` are written before the array is asked, and stay until the array has said how it ended; an
 //! unknown end is asked for again. A volume is taken from a host only while its VM's process surely exists nowhere.
 
-use lifeboat_model::{ArrayName, HostName, VolumeName, trace::What};
+use lifeboat_model::{ArrayName, HostName, VmName, VolumeName, trace::What};
 
 use super::{
     Brain, Effect, OpId, VolumeChange, VolumeOutcome,
@@ -97,6 +97,18 @@ impl Brain {
                 self.set_place(name, VolumePlace::Mapping { host: wanted.clone() });
                 self.order_volume(name, VolumeChange::Map, &wanted);
             }
+        }
+    }
+
+    /// A VM has failed on a host, perhaps because its array has forgotten what was mapped: its volumes are mapped there
+    /// again before its next start. An array that has not forgotten has nothing to do.
+    pub(super) fn doubt_volumes(&mut self, vm: &VmName, host: &HostName) {
+        if self.vms.get(vm).is_none_or(|record| record.phase.may_run_on().is_some()) {
+            return;
+        }
+        let volumes = self.declared.vms.get(vm).map(|spec| spec.volumes.clone()).unwrap_or_default();
+        for name in volumes.iter().filter(|name| self.is_mapped(name, host)).cloned().collect::<Vec<_>>() {
+            self.set_place(&name, VolumePlace::Mapping { host: host.clone() });
         }
     }
 

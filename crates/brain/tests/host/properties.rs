@@ -28,7 +28,7 @@ fn name() -> impl Strategy<Value = VmName> {
 }
 
 fn configure() -> Order {
-    Order::Configure { vcpus: 1, memory_mib: 64, machine: MachineSpec::default(), attachments: Vec::new() }
+    Order::Configure { vcpus: 1, memory_mib: 64, machine: Box::default(), attachments: Vec::new() }
 }
 
 fn command() -> impl Strategy<Value = Command> {

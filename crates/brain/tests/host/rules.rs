@@ -31,7 +31,7 @@ fn command(id: u64, epoch: u64, name: &str, generation: u64, order: Order) -> To
 const STOP: Order = Order::Stop { graceful: true };
 
 fn configure() -> Order {
-    Order::Configure { vcpus: 1, memory_mib: 64, machine: MachineSpec::default(), attachments: Vec::new() }
+    Order::Configure { vcpus: 1, memory_mib: 64, machine: Box::default(), attachments: Vec::new() }
 }
 
 /// A host that a leader of epoch 1 has just welcomed.

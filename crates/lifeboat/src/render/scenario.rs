@@ -2,7 +2,7 @@
 
 use lifeboat_brain::fleet::records::Severity;
 use lifeboat_model::Seconds;
-use lifeboat_sim::scenario::{Report, TimelineLine};
+use lifeboat_sim::scenario::Report;
 
 use super::{
     Look, count,
@@ -18,7 +18,7 @@ pub fn timeline(file: &str, report: &Report, look: &Look) -> String {
     out += &look.paint(Tone::Faint, &format!(" {file} · seed {}", report.seed));
     out += "\n\n";
     for entry in &report.timeline {
-        out += &line(entry, look);
+        out += &line(entry.t, entry.severity, &entry.text, look);
     }
     out += "\n";
     out += &places(report, look);
@@ -27,15 +27,15 @@ pub fn timeline(file: &str, report: &Report, look: &Look) -> String {
 }
 
 /// `   13.204 ⚠ h1 failed: …`: seconds since the script began, what it is, and what happened.
-fn line(entry: &TimelineLine, look: &Look) -> String {
-    let time = format!(" {:>10.3} ", entry.t);
+pub fn line(t: f64, severity: Option<Severity>, text: &str, look: &Look) -> String {
+    let time = format!(" {t:>10.3} ");
     // A command of the script, a fact of the world, or what Lifeboat says.
-    let (mark, tone, text) = match (entry.severity, entry.text.strip_prefix("> ")) {
+    let (mark, tone, text) = match (severity, text.strip_prefix("> ")) {
         (None, Some(command)) => ("▶", Tone::Strong, command),
-        (None, None) => ("·", Tone::Faint, entry.text.as_str()),
-        (Some(Severity::Info), _) => (" ", Tone::Plain, entry.text.as_str()),
-        (Some(Severity::Warning), _) => ("⚠", Tone::Busy, entry.text.as_str()),
-        (Some(Severity::Critical), _) => ("‼", Tone::Bad, entry.text.as_str()),
+        (None, None) => ("·", Tone::Faint, text),
+        (Some(Severity::Info), _) => (" ", Tone::Plain, text),
+        (Some(Severity::Warning), _) => ("⚠", Tone::Busy, text),
+        (Some(Severity::Critical), _) => ("‼", Tone::Bad, text),
     };
     let plain = Look { colour: false, ..look.clone() };
     let text = hanging(&format!("{time}{mark} "), text, &plain);

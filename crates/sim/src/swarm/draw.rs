@@ -7,7 +7,7 @@ use lifeboat_model::{
     spec::{Declaration, Isolation, NamedRule},
 };
 
-use super::{Case, Profile};
+use super::{Case, Profile, more};
 use crate::{
     fault::Fault,
     generate::Generate,
@@ -113,9 +113,11 @@ pub(super) fn draw(case: &Case) -> (WorldSettings, Vec<Mishap>) {
     let mut apart = Random::of(case.seed, "isolation");
     let policies = [Isolation::Keep, Isolation::Stop, Isolation::StopCriticalLast];
     settings.settings.fencing.isolation = apart.pick(&policies).copied().unwrap_or_default();
+    more::tempo(case, &mut settings);
     let mut mishaps = Drawing { random: Random::of(case.seed, "mishaps"), settings: &settings, profile: case.profile }
         .mishaps(case.minutes * 60);
     guard_deaths(&mut mishaps, &mut apart, &settings, case);
+    mishaps.extend(more::mishaps(case, &settings));
     (settings, mishaps)
 }
 

@@ -1,7 +1,7 @@
 //! When the faults stop: everything is mended, and every VM that fits must come back.
 
 use lifeboat_brain::fleet::{Brain, OperatorOrder, VmAction, records::Wanted};
-use lifeboat_model::{HostName, Seconds, VmName, fleet::RuleKind};
+use lifeboat_model::{HostName, Seconds, VmName, fleet::RuleKind, running::VmRunState};
 
 use crate::{
     fault::Fault,
@@ -40,7 +40,8 @@ pub(super) fn mend(world: &mut World) {
     }
     if missing.is_empty() {
         let at = world.now();
-        let text = format!("all VMs are back, but the controllers do not come to rest within {ALL_BACK}");
+        let why = world.unrest();
+        let text = format!("all VMs are back, but the controllers do not come to rest within {ALL_BACK}: {why}");
         world.promises.break_it(at, Promise::ComesBack, || text);
     }
 }
@@ -75,7 +76,8 @@ fn stop_faults(world: &mut World) {
     }
     let vms: Vec<VmName> = world.vms.keys().cloned().collect();
     for vm in vms {
-        world.fault(&Fault::FailStarts(vm, 0));
+        world.fault(&Fault::FailStarts(vm.clone(), 0));
+        world.fault(&Fault::Unseen(vm, false));
     }
     world.fault(&Fault::Store(StoreFault::None));
     world.fault(&Fault::Messages(Mischief::default()));
@@ -95,7 +97,10 @@ fn operate(world: &mut World) {
         }
     }
     for (vm, record) in brain.vms() {
-        let action = if record.enabled {
+        // What an array forgot is mapped again when its VM is started anew: a guest that saw its disk go is not well.
+        let action = if record.enabled && record.halted == Some(VmRunState::IoError) {
+            Some(VmAction::Restart)
+        } else if record.enabled {
             (record.given_up.is_some() || record.wanted != Wanted::Running).then_some(VmAction::Start)
         } else {
             Some(VmAction::Enable)

@@ -7,7 +7,7 @@ use lifeboat_brain::host::{
 };
 use lifeboat_model::{BootId, Seconds, Time, running::RunningVm};
 
-use super::{Event, World, machine::HostIx};
+use super::{Event, World, machine::HostIx, network::Message};
 
 /// An agent's process.
 #[derive(Debug)]
@@ -100,7 +100,8 @@ impl World {
         let now = self.now;
         let machine = &mut self.machines[host.at()];
         let Some(agent) = &mut machine.agent else { return };
-        let mut output = agent.brain.handle(machine.clock.read(now), input);
+        let mut output = std::mem::take(&mut self.host_output);
+        agent.brain.handle_into(machine.clock.read(now), input, &mut output);
         if let Some(deadline) = agent.brain.next_deadline() {
             let at = machine.clock.when(deadline, now);
             if agent.tick_at.is_none_or(|tick| at < tick || tick < now) {
@@ -109,9 +110,12 @@ impl World {
                 self.queue.push(at, Event::AgentTick { host, life });
             }
         }
-        let Some(agent) = &mut self.machines[host.at()].agent else { return };
         if agent.outbox.is_empty() && output.writes.is_empty() {
-            self.carry_out_all(host, output.effects);
+            for effect in output.effects.drain(..) {
+                self.carry_out(host, effect);
+            }
+            // Its room is used again: most outputs are a heartbeat.
+            self.host_output = output;
             return;
         }
         let urgent = |effect: &mut HostEffect| effect.is_urgent();
@@ -162,16 +166,18 @@ impl World {
                     self.close_agent_side(link);
                 }
             }
-            HostEffect::Send { link, message } => {
-                let Some(agent) = &self.machines[host.at()].agent else { return };
-                if let Some((_, link)) = agent.links.iter().find(|(own, _)| *own == link).copied() {
-                    self.agent_says(link, message);
-                }
-            }
+            HostEffect::Send { link, message } => self.agent_sends(host, link, message.into()),
             HostEffect::Guard { until } => self.tell_guard(host, until),
             HostEffect::Kill { vm } => self.kill_on(host, &vm),
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Tell(notice) => self.noticed(host, &notice),
+        }
+    }
+
+    fn agent_sends(&mut self, host: HostIx, link: LinkId, message: Message) {
+        let Some(agent) = &self.machines[host.at()].agent else { return };
+        if let Some((_, link)) = agent.links.iter().find(|(own, _)| *own == link).copied() {
+            self.agent_says(link, message);
         }
     }
 

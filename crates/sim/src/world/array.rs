@@ -159,6 +159,12 @@ impl World {
         }
     }
 
+    /// The hosts that can write to a volume.
+    #[must_use]
+    pub fn hosts_of(&self, volume: &VolumeWorld) -> Vec<&HostName> {
+        volume.mapped.iter().map(|host| &self.machines[host.at()].name).collect()
+    }
+
     /// Lets a host open a volume.
     pub(super) fn map_at_once(&mut self, name: &VolumeName, host: HostIx) {
         let Some(volume) = self.volumes.get_mut(name) else { return };

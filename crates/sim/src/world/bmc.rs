@@ -33,8 +33,11 @@ impl World {
         if bmc == Bmc::Slow {
             span = span * 10;
         }
-        let unreachable = bmc == Bmc::Dead || deaf || self.controllers[controller].ports.is_cut(Network::Bmc);
-        let late = unreachable || span > limit;
+        let (asks, acts) = (self.controllers[controller].ports, self.machines[ix.at()].ports);
+        let unreachable = bmc == Bmc::Dead || deaf || !asks.sends(Network::Bmc) || !acts.hears(Network::Bmc);
+        // It may act on what it is told although its answer never arrives.
+        let mute = !acts.sends(Network::Bmc) || !asks.hears(Network::Bmc);
+        let late = unreachable || mute || span > limit;
         if late {
             let result = Err(format!("it was not confirmed off within {limit}"));
             let input = Box::new(Input::FenceEnded { host: host.clone(), attempt, result });

@@ -19,7 +19,11 @@ use lifeboat_model::{
     trace::What,
 };
 
-use super::{Event, Line, Ports, World, network::Network, store::Committed};
+use super::{
+    Event, Line, Ports, World,
+    network::{Message, Network},
+    store::Committed,
+};
 use crate::{clock::Clock, random::Random};
 
 /// The pause before a transaction that failed is tried again, and between two looks at a lease.
@@ -183,6 +187,7 @@ impl World {
         this.checks.clear();
         if let Some(Leading { brain, storing: Some(storing), .. }) = this.leading.take() {
             self.store.last_words(brain.epoch(), &storing.writes);
+            self.believe_written(&storing.writes);
         }
         self.controllers[controller].life = self.new_life();
         self.close_all_of(controller, life);
@@ -217,9 +222,14 @@ impl World {
         self.changes();
     }
 
-    pub(super) fn give_order(&mut self, request: RequestId, order: OperatorOrder) {
+    /// The controller that leads: the one whose epoch the store knows.
+    pub(crate) fn leading(&self) -> Option<usize> {
         let leads = |this: &Controller| this.brain().is_some_and(|brain| brain.epoch() == self.store.epoch());
-        let Some(controller) = self.controllers.iter().position(leads) else { return };
+        self.controllers.iter().position(leads)
+    }
+
+    pub(super) fn give_order(&mut self, request: RequestId, order: OperatorOrder) {
+        let Some(controller) = self.leading() else { return };
         let life = self.controllers[controller].life;
         let input = Box::new(Input::Operator { request, order });
         self.after(Seconds::ZERO, Event::ControllerTold { controller, life, input });
@@ -255,19 +265,26 @@ impl World {
             return;
         }
         let Some(leading) = &mut this.leading else { return };
+        if leading.storing.is_none() && leading.inbox.is_empty() {
+            return self.handle_inbox(controller, Some(input));
+        }
         leading.inbox.push_back(input);
         if leading.storing.is_none() {
-            self.handle_inbox(controller);
+            self.handle_inbox(controller, None);
         }
     }
 
-    fn handle_inbox(&mut self, controller: usize) {
+    /// Hands the brain what waits for it, and what has just come.
+    fn handle_inbox(&mut self, controller: usize, last: Option<Input>) {
         let now = self.now;
         let this = &mut self.controllers[controller];
         let Some(leading) = &mut this.leading else { return };
         let local = this.clock.read(now);
-        let mut output = Output::default();
+        let mut output = std::mem::take(&mut self.fleet_output);
         while let Some(input) = leading.inbox.pop_front() {
+            leading.brain.handle(local, input, &mut output);
+        }
+        if let Some(input) = last {
             leading.brain.handle(local, input, &mut output);
         }
         let life = this.life;
@@ -279,7 +296,8 @@ impl World {
             }
         }
         if output.writes.is_empty() {
-            self.carry_out_effects(controller, life, output.effects);
+            self.carry_out_effects(controller, life, &mut output.effects);
+            self.fleet_output = output;
             return;
         }
         leading.storing = Some(output);
@@ -296,27 +314,40 @@ impl World {
         let reaches = !this.ports.is_cut(Network::Store);
         let Some(leading) = &mut this.leading else { return };
         let epoch = leading.brain.epoch();
-        let Some(storing) = &leading.storing else { return };
         let begun = leading.begun;
+        let Some(storing) = &mut leading.storing else { return };
         let ended = if reaches { self.store.commit(epoch, &storing.writes) } else { Committed::Failed };
+        let writes = std::mem::take(&mut storing.writes);
+        self.believe_written(&writes);
+        let Some(leading) = &mut self.controllers[controller].leading else { return };
+        if let Some(storing) = &mut leading.storing {
+            storing.writes = writes;
+        }
         match ended {
             Committed::Failed => self.after(AGAIN, Event::Commits { controller, life }),
             Committed::Deposed => self.depose(controller),
             Committed::Done => {
-                let Some(output) = leading.storing.take() else { return };
+                let Some(mut output) = leading.storing.take() else { return };
                 leading.brain.committed(begun);
-                self.carry_out_effects(controller, life, output.effects);
+                self.carry_out_effects(controller, life, &mut output.effects);
                 let waits = |leading: &Leading| leading.storing.is_none() && !leading.inbox.is_empty();
                 if self.controllers[controller].leading.as_ref().is_some_and(waits) {
-                    self.handle_inbox(controller);
+                    self.handle_inbox(controller, None);
                 }
             }
         }
     }
 
-    fn carry_out_effects(&mut self, controller: usize, life: u32, effects: Vec<Effect>) {
+    /// Carries effects out and leaves none.
+    fn carry_out_effects(&mut self, controller: usize, life: u32, effects: &mut Vec<Effect>) {
         let mut left = self.dies_after(controller, effects.len() as u64);
-        for effect in effects {
+        if let [Effect::Say { link, message: ToAgent::Heard { sequence, lease_ms }, .. }] = effects[..]
+            && left.is_none()
+        {
+            effects.clear();
+            self.controller_says(controller, life, link, Message::Heard { sequence, lease_ms });
+        }
+        for effect in effects.drain(..) {
             if left == Some(0) {
                 return self.crash_controller(controller);
             }
@@ -349,7 +380,7 @@ impl World {
                         Order::Configure { .. } => {}
                     }
                 }
-                self.controller_says(controller, life, link, message);
+                self.controller_says(controller, life, link, message.into());
             }
             Effect::CloseLink { link, .. } => self.close_controller_side(link),
             Effect::Fence { host, attempt, device } => self.fence(controller, life, &host, attempt, &device),
@@ -364,8 +395,25 @@ impl World {
                     self.timeline.push(Line { at, severity: Some(event.severity), text: event.text });
                 }
             }
-            Effect::Trace(event) => self.believed(event),
+            // What is durable was decided, whether its controller lives to say so or not: see `believe_written`.
+            Effect::Trace(_) => {}
             Effect::Answer { request, result } => self.answered(request, result),
+        }
+    }
+
+    /// Takes the lines of a controller's trace that have become durable into the world's. Lines that are written again, by
+    /// a transaction that failed for who asked, are taken once.
+    fn believe_written(&mut self, writes: &[(String, Option<Vec<u8>>)]) {
+        for (key, value) in writes {
+            let number = key.strip_prefix("trace/").and_then(|number| number.parse::<u64>().ok());
+            let (Some(number), Some(value)) = (number, value) else { continue };
+            if number <= self.believed || !self.store.records.contains_key(key) {
+                continue;
+            }
+            self.believed = number;
+            if let Ok(event) = serde_json::from_slice(value) {
+                self.believed(event);
+            }
         }
     }
 
@@ -425,7 +473,7 @@ impl World {
 
     fn begin_check(&mut self, controller: usize, life: u32, vm: VmName, generation: Generation, until: Time) {
         self.controllers[controller].checks.insert(vm.clone(), generation);
-        if self.answers(&vm) {
+        if self.is_seen(&vm) {
             return self.answer_checks(&vm);
         }
         let at = self.controllers[controller].clock.when(until, self.now);

@@ -32,7 +32,7 @@ pub(super) enum Event {
     /// A guest has booted.
     GuestBooted { host: HostIx, vm: VmName, pid: u32 },
     /// A message arrives.
-    Arrives { link: u32, to: Direction, message: Box<Message> },
+    Arrives { link: u32, to: Direction, message: Message },
     /// What could not be sent is tried again.
     SendAgain { link: u32, to: Direction },
     /// A connection is made or refused.
@@ -90,7 +90,7 @@ impl World {
             Event::Acts { host, life, operation, left } => self.acts(host, life, *operation, left),
             Event::ProcessEnds { host, vm, pid, epoch } => self.process_ends(host, &vm, pid, epoch),
             Event::GuestBooted { host, vm, pid } => self.guest_booted(host, &vm, pid),
-            Event::Arrives { link, to, message } => self.arrives(link, to, *message),
+            Event::Arrives { link, to, message } => self.arrives(link, to, message),
             Event::SendAgain { link, to } => self.send_again(link, to),
             Event::Connects { link } => self.connects(link),
             Event::ControllerTick { controller, life } => self.controller_tick(controller, life),

@@ -55,6 +55,8 @@ pub struct VmWorld {
     pub(super) random: Random,
     /// So many next starts fail.
     pub(crate) fail_starts: u32,
+    /// Whether its check gets no answer, whatever it does.
+    unseen: bool,
     /// Since when it does not answer, though it did once; none: it answers, or never has.
     pub(super) lost_at: Option<Time>,
     /// When it came to answer last.
@@ -77,6 +79,7 @@ impl World {
             spec: spec.clone(),
             random: Random::of(seed, spec.name.as_str()),
             fail_starts: 0,
+            unseen: false,
             lost_at: None,
             ready_at: None,
             ready_pid: None,
@@ -232,7 +235,9 @@ impl World {
         self.record(event);
         self.note(|| format!("{vm} answers on {name}"));
         self.changes();
-        self.answer_checks(vm);
+        if self.is_seen(vm) {
+            self.answer_checks(vm);
+        }
     }
 
     fn stop_process(
@@ -358,6 +363,22 @@ impl World {
         }
         self.promises.ready(vm, self.now);
         self.counts.starts.clear();
+    }
+
+    /// Whether who looks at a VM sees it answer.
+    pub(super) fn is_seen(&self, vm: &VmName) -> bool {
+        self.vms.get(vm).is_none_or(|world| !world.unseen) && self.answers(vm)
+    }
+
+    /// A VM's check gets no answer, or does again.
+    pub(crate) fn set_unseen(&mut self, vm: &VmName, unseen: bool) {
+        let Some(world) = self.vms.get_mut(vm) else { return };
+        world.unseen = unseen;
+        self.note(|| format!("the check of {vm} {}", if unseen { "gets no answer" } else { "can be answered again" }));
+        self.changes();
+        if self.is_seen(vm) {
+            self.answer_checks(vm);
+        }
     }
 
     /// Where a VM's process exists.

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use lifeboat_brain::{
     fleet::{Input, LinkId as FleetLink},
     host::{HostInput, LinkId},
-    message::{FromAgent, ToAgent},
+    message::{FromAgent, Pledge, ToAgent},
 };
 use lifeboat_model::{Seconds, Time};
 
@@ -77,11 +77,11 @@ impl Ports {
         (self.no_out | self.no_in) & (1 << network as u8) != 0
     }
 
-    fn sends(self, network: Network) -> bool {
+    pub(super) fn sends(self, network: Network) -> bool {
         self.no_out & (1 << network as u8) == 0
     }
 
-    fn hears(self, network: Network) -> bool {
+    pub(super) fn hears(self, network: Network) -> bool {
         self.no_in & (1 << network as u8) == 0
     }
 }
@@ -119,12 +119,39 @@ pub(super) enum Direction {
     ToController,
 }
 
+/// A message on its way. Heartbeats are most of them, and are small.
 #[derive(Clone, Debug)]
 pub(super) enum Message {
-    ToAgent(ToAgent),
-    FromAgent(FromAgent),
+    Heard {
+        sequence: u64,
+        lease_ms: u64,
+    },
+    Heartbeat {
+        sequence: u64,
+        pledge: Pledge,
+    },
+    ToAgent(Box<ToAgent>),
+    FromAgent(Box<FromAgent>),
     /// The other side has closed.
     Closed,
+}
+
+impl From<ToAgent> for Message {
+    fn from(message: ToAgent) -> Self {
+        match message {
+            ToAgent::Heard { sequence, lease_ms } => Self::Heard { sequence, lease_ms },
+            other => Self::ToAgent(Box::new(other)),
+        }
+    }
+}
+
+impl From<FromAgent> for Message {
+    fn from(message: FromAgent) -> Self {
+        match message {
+            FromAgent::Heartbeat { sequence, pledge } => Self::Heartbeat { sequence, pledge },
+            other => Self::FromAgent(Box::new(other)),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -266,18 +293,18 @@ impl World {
         }
     }
 
-    pub(super) fn agent_says(&mut self, link: u32, message: FromAgent) {
+    pub(super) fn agent_says(&mut self, link: u32, message: Message) {
         if self.links[link as usize].agent_open {
-            self.send(link, Direction::ToController, Message::FromAgent(message));
+            self.send(link, Direction::ToController, message);
         }
     }
 
     /// A controller says something on a link of its own life; if it is gone, so is the message.
-    pub(super) fn controller_says(&mut self, controller: usize, life: u32, link: FleetLink, message: ToAgent) {
+    pub(super) fn controller_says(&mut self, controller: usize, life: u32, link: FleetLink, message: Message) {
         let Some(link) = link.0.checked_sub(1).and_then(|link| u32::try_from(link).ok()) else { return };
         let Some(entry) = self.links.get(link as usize) else { return };
         if entry.controller_open && entry.controller == controller && entry.controller_life == life {
-            self.send(link, Direction::ToAgent, Message::ToAgent(message));
+            self.send(link, Direction::ToAgent, message);
         }
     }
 
@@ -320,9 +347,9 @@ impl World {
             way.last = at;
         }
         if repeats {
-            self.queue.push(at + again, Event::Arrives { link, to, message: Box::new(message.clone()) });
+            self.queue.push(at + again, Event::Arrives { link, to, message: message.clone() });
         }
-        self.queue.push(at, Event::Arrives { link, to, message: Box::new(message) });
+        self.queue.push(at, Event::Arrives { link, to, message });
     }
 
     pub(super) fn send_again(&mut self, link: u32, to: Direction) {
@@ -365,33 +392,44 @@ impl World {
     }
 
     pub(super) fn arrives(&mut self, link: u32, to: Direction, message: Message) {
-        let entry = &self.links[link as usize];
-        let (host, own, agent_life) = (entry.host, entry.own, entry.agent_life);
-        let (controller, life) = (entry.controller, entry.controller_life);
         match (to, message) {
             (Direction::ToAgent, Message::Closed) => self.close_for_agent(link),
             (Direction::ToController, Message::Closed) => self.close_for_controller(link),
-            (Direction::ToAgent, Message::ToAgent(message)) => {
-                let machine = &self.machines[host.at()];
-                if !machine.up {
-                    return;
-                }
-                if entry.agent_open && self.agent(host, agent_life).is_some() {
-                    self.feed(host, HostInput::Message { link: own, message });
-                } else {
-                    // Nobody has that connection any more: the kernel says so.
-                    self.send(link, Direction::ToController, Message::Closed);
-                }
+            (Direction::ToAgent, Message::ToAgent(message)) => self.reaches_agent(link, *message),
+            (Direction::ToAgent, Message::Heard { sequence, lease_ms }) => {
+                self.reaches_agent(link, ToAgent::Heard { sequence, lease_ms });
             }
-            (Direction::ToController, Message::FromAgent(message)) => {
-                if entry.controller_open && self.controllers[controller].life() == life {
-                    let host = self.machines[host.at()].name.clone();
-                    self.tell_controller(controller, life, Input::AgentSaid { host, link: number(link), message });
-                } else {
-                    self.send(link, Direction::ToAgent, Message::Closed);
-                }
+            (Direction::ToController, Message::FromAgent(message)) => self.reaches_controller(link, *message),
+            (Direction::ToController, Message::Heartbeat { sequence, pledge }) => {
+                self.reaches_controller(link, FromAgent::Heartbeat { sequence, pledge });
             }
-            (Direction::ToAgent, Message::FromAgent(_)) | (Direction::ToController, Message::ToAgent(_)) => {}
+            (Direction::ToAgent, Message::FromAgent(_) | Message::Heartbeat { .. })
+            | (Direction::ToController, Message::ToAgent(_) | Message::Heard { .. }) => {}
+        }
+    }
+
+    fn reaches_agent(&mut self, link: u32, message: ToAgent) {
+        let entry = &self.links[link as usize];
+        let (host, own, life) = (entry.host, entry.own, entry.agent_life);
+        if !self.machines[host.at()].up {
+            return;
+        }
+        if entry.agent_open && self.agent(host, life).is_some() {
+            self.feed(host, HostInput::Message { link: own, message });
+        } else {
+            // Nobody has that connection any more: the kernel says so.
+            self.send(link, Direction::ToController, Message::Closed);
+        }
+    }
+
+    fn reaches_controller(&mut self, link: u32, message: FromAgent) {
+        let entry = &self.links[link as usize];
+        let (controller, life) = (entry.controller, entry.controller_life);
+        if entry.controller_open && self.controllers[controller].life() == life {
+            let host = self.machines[entry.host.at()].name.clone();
+            self.tell_controller(controller, life, Input::AgentSaid { host, link: number(link), message });
+        } else {
+            self.send(link, Direction::ToAgent, Message::Closed);
         }
     }
 
