@@ -34,6 +34,7 @@ use lifeboat_model::{
 mod commands;
 mod declared;
 mod drain;
+mod drill;
 mod execution;
 mod fencing;
 mod hosts;
@@ -59,7 +60,7 @@ pub use io::{
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
-pub use settings::{Liveness, Retries, Settings};
+pub use settings::{DrillTimes, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
 use commands::Commands;
@@ -111,6 +112,7 @@ pub struct Brain {
     replan: Option<String>,
     /// Whether hosts that are being emptied are to be looked at.
     drain_due: bool,
+    drills: drill::Drills,
     /// VMs that could not be placed by the last plan, and why.
     unplaced: BTreeMap<VmName, lifeboat_model::reason::Reason>,
 }
@@ -138,6 +140,7 @@ impl Brain {
             Input::FenceEnded { host, attempt, result } => self.fence_ended(&host, attempt, result),
             Input::FenceRead { host, look, device, result } => self.fence_read(&host, look, &device, result),
             Input::VolumeEnded { op, outcome } => self.volume_ended(op, outcome),
+            Input::DrillEnded { result } => self.drill_ended(result),
             Input::CheckEnded { vm, generation, result } => self.check_ended(&vm, generation, result),
             Input::Noted { severity, text, trouble, over } => {
                 self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
@@ -190,6 +193,7 @@ impl Brain {
             Timer::Maintenance(host) => self.maintenance_is_over(&host),
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),
+            Timer::Drill => self.drill_due(),
             Timer::Settle => self.want_plan("hosts have had time to appear"),
         }
     }

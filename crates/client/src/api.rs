@@ -32,6 +32,7 @@
 //! that end in `_us`; spans are seconds, in fields that end in `_s`.
 
 mod change;
+mod drill;
 mod error;
 mod event;
 mod fence;
@@ -47,6 +48,7 @@ pub use change::{
     ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, HostOrdered, MaintenanceRequest, OperatorIssued, OperatorRequest,
     PlanRequest, TokenIssued, TokenRequest,
 };
+pub use drill::DrillView;
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
 pub use fence::{DeviceTest, FenceTest, RungDevice, RungRow, RungState, RungTest};

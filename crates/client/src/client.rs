@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, FenceTest, HostOrdered, HostRow,
+        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, FenceTest, HostOrdered, HostRow,
         MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow,
         RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
@@ -69,6 +69,22 @@ impl Client {
     /// [`ClientError`]; so for every other call.
     pub async fn status(&self) -> Result<StatusView, ClientError> {
         self.get(path::STATUS).await
+    }
+
+    /// The last drill, beside an earlier one.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn last_drill(&self) -> Result<DrillView, ClientError> {
+        self.get(path::DRILL).await
+    }
+
+    /// Drills now, and keeps and compares what is found.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn drill(&self) -> Result<DrillView, ClientError> {
+        self.post(path::DRILL, &()).await
     }
 
     /// All hosts.

@@ -22,10 +22,12 @@ use lifeboat_ports::Store;
 use lifeboat_transport::ca::Authority;
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::{clock::Clock, handle::Handle, notify::Receivers};
+use crate::{clock::Clock, config::Admission, handle::Handle, notify::Receivers};
 
+mod admission;
 mod body;
 mod change;
+mod drill;
 mod expected;
 mod failure;
 mod fences;
@@ -64,6 +66,7 @@ pub(crate) struct Service {
     pub(crate) authority: Arc<Authority>,
     pub(crate) clock: Clock,
     pub(crate) receivers: Receivers,
+    pub(crate) admission: Admission,
 }
 
 /// The service, and what bounds it.
@@ -107,6 +110,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route(path::DECLARATION, get(change::declaration))
         .route(path::FLEET, get(plan::fleet))
         .route(path::PLAN, post(plan::plan))
+        .route(path::DRILL, get(drill::get).post(drill::now))
         .route(path::APPLY, post(change::apply).layer(DefaultBodyLimit::max(MAX_DECLARATION_BYTES)))
         .route(path::EVENTS, get(follow::events))
         .route(path::TRACE, get(follow::trace))

@@ -5,12 +5,41 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_brain::fleet::{Fencing, Liveness, Retries, Settings};
+use lifeboat_brain::fleet::{DrillTimes, Fencing, Liveness, Retries, Settings};
 use serde::Deserialize;
 
 mod notify;
 
 pub use notify::NotifyConfig;
+
+/// What is done with an apply that would break what may fail now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AdmissionMode {
+    /// It is not looked at.
+    Off,
+    /// It is taken, with a warning.
+    #[default]
+    Warn,
+    /// It is refused.
+    Refuse,
+}
+
+/// Whether an apply may take the last spare room.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admission {
+    /// What is done.
+    pub mode: AdmissionMode,
+    /// How many hosts may fail at once with every VM coming back: 1 or 2.
+    pub spare: u32,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { mode: AdmissionMode::default(), spare: 1 }
+    }
+}
 
 /// A controller's settings.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -40,6 +69,12 @@ pub struct ControllerConfig {
     /// How failed hosts are made unable to run their VMs.
     #[serde(default)]
     pub fencing: Fencing,
+    /// When everything is drilled.
+    #[serde(default)]
+    pub drill: DrillTimes,
+    /// Whether an apply may take the last spare room.
+    #[serde(default)]
+    pub admission: Admission,
 }
 
 fn state_dir() -> PathBuf {
@@ -112,6 +147,9 @@ impl ControllerConfig {
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!("two receivers are called {}", twice[0]));
         }
+        if !(1..=2).contains(&self.admission.spare) {
+            return Err(format!("admission.spare is {}; it must be 1 or 2", self.admission.spare));
+        }
         self.mode().map(drop)
     }
 
@@ -134,7 +172,12 @@ impl ControllerConfig {
     /// What of it the brain wants to know.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { liveness: self.liveness.clone(), retries: self.retries.clone(), fencing: self.fencing.clone() }
+        Settings {
+            liveness: self.liveness.clone(),
+            retries: self.retries.clone(),
+            fencing: self.fencing.clone(),
+            drill: self.drill.clone(),
+        }
     }
 }
 
@@ -149,6 +192,8 @@ impl Default for ControllerConfig {
             retries: Retries::default(),
             notify: Vec::new(),
             fencing: Fencing::default(),
+            drill: DrillTimes::default(),
+            admission: Admission::default(),
         }
     }
 }

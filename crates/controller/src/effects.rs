@@ -9,7 +9,7 @@ use lifeboat_brain::fleet::{Effect, records::Severity};
 use crate::{
     checks,
     clock::Clock,
-    fencing,
+    drill, fencing,
     handle::{EventLog, Handle},
     links::Links,
     volumes::Arrays,
@@ -38,6 +38,7 @@ impl Effects {
                 let until = self.clock.instant(until);
                 checks::spawn(self.handle.clone(), vm, generation, &check, until);
             }
+            Effect::Drill { fleet } => drill::spawn(self.handle.clone(), fleet),
             Effect::Tell(event) => {
                 match event.severity {
                     Severity::Info => tracing::info!(sequence = event.sequence, "{}", event.text),

@@ -15,6 +15,7 @@ mod api;
 mod checks;
 pub mod clock;
 pub mod config;
+mod drill;
 mod effects;
 pub mod engine;
 mod fencing;

@@ -27,7 +27,7 @@ const VERSION_KEY: &str = "meta/version";
 /// The version of all records that this build reads and writes.
 const VERSION: &str = "1";
 /// Families of keys that the brain is made from.
-const FAMILIES: [&str; 5] = ["spec/", "state/", "recovery/", "plan/", "meta/counters"];
+const FAMILIES: [&str; 6] = ["spec/", "state/", "recovery/", "plan/", "drill/", "meta/counters"];
 /// The time that open requests have to end in when the controller ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -133,10 +133,11 @@ pub async fn run(
         answers: std::collections::BTreeMap::new(),
         next_request: 0,
     };
+    let admission = config.admission.clone();
     let receivers = Receivers::new(config.notify.clone(), &notify::hostname());
     let notifying =
         Notifying { receivers: receivers.clone(), handle: handle.clone(), clock, store: Arc::clone(&store) };
-    let service = api::Service { handle: handle.clone(), store, authority, clock, receivers };
+    let service = api::Service { handle: handle.clone(), store, authority, clock, receivers, admission };
     let router = api::router(service.clone());
     ready();
     tokio::select! {

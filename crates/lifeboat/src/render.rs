@@ -4,6 +4,7 @@
 //! and in which time zone, the views say what time it is at the controller. So each screen can be tested as it is.
 
 pub mod drill;
+pub mod drilled;
 pub mod event;
 pub mod explain;
 pub mod fence;

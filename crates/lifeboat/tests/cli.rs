@@ -76,6 +76,7 @@ fn status(overall: Overall) -> StatusView {
         vms: Vec::new(),
         recoveries: Vec::new(),
         recent: Vec::new(),
+        drill: None,
         warnings: Vec::new(),
     }
 }

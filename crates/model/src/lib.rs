@@ -13,11 +13,13 @@
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
 //! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
 //! | [`declaration`] | operators' files into a spec, and what is wrong with them |
+//! | [`drill`] | what a drill found, and how it got worse |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
 pub mod attach;
 pub mod declaration;
+pub mod drill;
 pub mod fleet;
 pub mod name;
 pub mod notice;

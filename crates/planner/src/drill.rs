@@ -16,6 +16,10 @@ use crate::index::Index;
 use crate::solve;
 use crate::{Options, PlanError};
 
+mod report;
+
+pub use report::{part, report};
+
 /// What fails together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum By {

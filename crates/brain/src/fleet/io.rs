@@ -5,6 +5,8 @@ use std::{fmt, sync::Arc};
 use lifeboat_model::{
     Epoch, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
+    drill::Report,
+    fleet::Fleet,
     spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
     trace::TraceEvent,
 };
@@ -108,6 +110,11 @@ pub enum Input {
         trouble: String,
         /// Whether it is over.
         over: bool,
+    },
+    /// An [`Effect::Drill`] ended, or somebody else has drilled.
+    DrillEnded {
+        /// What was found, or why nothing was.
+        result: Result<Box<Report>, String>,
     },
     /// An operator wants something.
     Operator {
@@ -327,6 +334,11 @@ pub enum Effect {
         check: CheckSpec,
         /// Until when.
         until: Time,
+    },
+    /// Plan the failure of each host, rack and site of a fleet, aside, and say what was found.
+    Drill {
+        /// The fleet.
+        fleet: Arc<Fleet>,
     },
     /// Tell people.
     Tell(EventRecord),

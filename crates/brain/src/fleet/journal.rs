@@ -125,6 +125,7 @@ impl Brain {
             next_nonce: 1,
             replan: None,
             drain_due: true,
+            drills: super::drill::Drills::default(),
             unplaced: BTreeMap::new(),
         };
         let mut plan_parts: BTreeMap<PlanId, Vec<u8>> = BTreeMap::new();
@@ -170,6 +171,7 @@ impl Brain {
                 let id = PlanId(id.parse().map_err(|_| wrong())?);
                 plan_parts.entry(id).or_default().extend_from_slice(value);
             }
+            ("drill", None) => self.restore_drill(rest, read(key, value)?),
             ("event", None) => self.journal.next_event = rest.parse::<u64>().map_err(|_| wrong())? + 1,
             ("trace", None) => self.journal.next_trace = rest.parse::<u64>().map_err(|_| wrong())? + 1,
             ("meta", None) if rest == "counters" => self.counters = read(key, value)?,
@@ -206,6 +208,7 @@ impl Brain {
         self.plan_fence_checks();
         self.timers.set(Timer::Lead, self.now);
         self.timers.set(Timer::Settle, self.now + self.settings.liveness.grace_s);
+        self.resume_drills();
     }
 
     /// Tells people, and the log.

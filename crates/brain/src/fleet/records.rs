@@ -8,6 +8,7 @@
 //! | `state/volume/NAME` | [`VolumeRecord`] |
 //! | `recovery/ID` | [`RecoveryRecord`] |
 //! | `plan/ID/PART` | a [`PlanRecord`] in parts of at most [`PLAN_PART_BYTES`] |
+//! | `drill/last`, `drill/earlier` | [`Report`](lifeboat_model::drill::Report) |
 //! | `event/SEQUENCE` | [`EventRecord`] |
 //! | `trace/SEQUENCE` | a trace event |
 //! | `meta/counters` | [`Counters`] |

@@ -1,6 +1,6 @@
 //! What an operator may set of the fleet's side. `docs/settings.md` lists the same values.
 
-use lifeboat_model::Seconds;
+use lifeboat_model::{Seconds, Time};
 use serde::{Deserialize, Serialize};
 
 use super::Fencing;
@@ -67,6 +67,36 @@ impl Default for Retries {
     }
 }
 
+/// When everything is drilled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DrillTimes {
+    /// Seconds between two drills; 0: none is made unasked.
+    pub every_s: Seconds,
+    /// The time of day of one of them, in UTC: `05:00`.
+    pub at: String,
+}
+
+impl Default for DrillTimes {
+    fn default() -> Self {
+        Self { every_s: Seconds::new(86_400), at: "05:00".to_owned() }
+    }
+}
+
+impl DrillTimes {
+    /// From midnight to the time of day; none: it is none.
+    fn since_midnight(&self) -> Option<Seconds> {
+        let (hour, minute) = self.at.split_once(':')?;
+        let two = |text: &str, below: u64| text.parse::<u64>().ok().filter(|it| *it < below && text.len() == 2);
+        Some(Seconds::new(two(hour, 24)? * 3600 + two(minute, 60)? * 60))
+    }
+
+    /// When the first drill after a time is due; none: there is none.
+    pub(super) fn next(&self, after: Time) -> Option<Time> {
+        super::drill::next_due(after, self.every_s, self.since_midnight().unwrap_or(Seconds::ZERO))
+    }
+}
+
 /// All settings of the fleet's side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -77,6 +107,8 @@ pub struct Settings {
     pub retries: Retries,
     /// How failed hosts are made unable to run their VMs.
     pub fencing: Fencing,
+    /// When everything is drilled.
+    pub drill: DrillTimes,
 }
 
 impl Settings {
@@ -100,6 +132,12 @@ impl Settings {
         }
         if self.retries.command_timeout_s < Seconds::new(1) {
             return Err("retries.command_timeout_s must be at least 1".to_owned());
+        }
+        if self.drill.since_midnight().is_none() {
+            return Err(format!("drill.at is {}; it must be a time of day such as 05:00", self.drill.at));
+        }
+        if self.drill.every_s > Seconds::ZERO && self.drill.every_s < Seconds::new(60) {
+            return Err("drill.every_s must be at least 60, or 0 for no drill".to_owned());
         }
         if self.retries.attempts == 0 || self.retries.map_attempts == 0 {
             return Err("retries.attempts and map_attempts must be at least 1".to_owned());

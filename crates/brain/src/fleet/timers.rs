@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Stage(GroupName),
     /// A VM is tried again.
     Vm(VmName),
+    /// The daily drill.
+    Drill,
     /// New hosts have had time to appear; placements that do not hurry may be planned.
     Settle,
 }

@@ -182,6 +182,13 @@ impl World {
         self.give(Input::Operator { request: RequestId(1), order });
     }
 
+    /// What an operator's `lifeboat drill` does.
+    pub fn drill_now(&mut self) {
+        let fleet = self.brain.as_ref().expect("the controller lives").fleet();
+        let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
+        self.give(Input::DrillEnded { result });
+    }
+
     pub fn crash(&mut self) {
         self.log.push(format!("{} controller killed", self.t()));
         self.brain = None;
@@ -299,6 +306,10 @@ impl World {
                 self.at(after, Happening::ToBrain(life, Input::CheckEnded { vm, generation, result }));
             }
             Effect::Tell(event) => self.log.push(format!("{} {:?}: {}", self.t(), event.severity, event.text)),
+            Effect::Drill { fleet } => {
+                let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
+                self.at(50, Happening::ToBrain(life, Input::DrillEnded { result }));
+            }
             Effect::Trace(_) => {}
             Effect::Answer { result, .. } => self.answers.push(result),
         }

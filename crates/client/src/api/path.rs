@@ -22,6 +22,8 @@ pub const FLEET: &str = "/v1/fleet";
 pub const APPLY: &str = "/v1/apply";
 /// `POST`: [`super::PlanRequest`].
 pub const PLAN: &str = "/v1/plan";
+/// `GET`: [`super::DrillView`]; `POST`: the same, after a drill.
+pub const DRILL: &str = "/v1/drill";
 /// `GET`: lines of [`super::EventRow`].
 pub const EVENTS: &str = "/v1/events";
 /// `GET`: trace/v1.

@@ -1,6 +1,6 @@
 //! The one screen for three in the morning.
 
-use lifeboat_model::{Epoch, HostName, Time, VmName};
+use lifeboat_model::{Epoch, HostName, Time, VmName, drill::Report};
 use serde::{Deserialize, Serialize};
 
 use super::{HostCondition, RecoveryRow, RecoveryState, VmPhase};
@@ -103,6 +103,9 @@ pub struct StatusView {
     /// Recoveries that ended within the last day, newest first; at most 3.
     #[serde(default)]
     pub recent: Vec<RecoveryRow>,
+    /// The last drill, with the three worst cases of each part; none: there was none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<Report>,
     /// What should be looked at, the worst first; at most 20.
     #[serde(default)]
     pub warnings: Vec<Warning>,

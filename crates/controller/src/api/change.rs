@@ -12,8 +12,13 @@ use lifeboat_model::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{Answer, Api, Failure, State, body::Body, vms};
-use crate::memory;
+use super::{
+    Answer, Api, Failure, State,
+    admission::{self, Ground},
+    body::Body,
+    vms,
+};
+use crate::{config::AdmissionMode, memory};
 
 impl Api {
     pub(super) async fn order(&self, order: OperatorOrder) -> Result<Result<Done, Refusal>, Failure> {
@@ -43,15 +48,43 @@ pub(super) async fn apply(state: State, request: Request) -> Answer<ApplyOutcome
         let text = if count == 1 { "there is a problem".to_owned() } else { format!("there are {count} problems") };
         return Err(Failure::bad_input(format!("{text} with this declaration; nothing was changed")).problems(problems));
     }
+    let (breaks, new, before) = admission(&state, new, before).await?;
     let done = state.order(OperatorOrder::Apply(Box::new(new.clone()))).await??;
     let mut outcome = outcome(&done, &new, &before);
     let after = known(&state).await?;
+    outcome.warnings.extend(breaks);
     outcome.warnings.extend(blocking(move || declaration::warnings(&after)).await?);
     drop((new, before, done));
     // Not waited for: the answer does not depend on it.
     drop(spawn_blocking(memory::give_back));
     drop(place);
     Ok(Json(outcome))
+}
+
+/// What the new would break, where it may; an apply that may not break it is refused. The engine goes on meanwhile.
+async fn admission(
+    api: &Api,
+    new: Declaration,
+    before: Declaration,
+) -> Result<(Vec<String>, Declaration, Declaration), Failure> {
+    let settings = api.service.admission.clone();
+    if settings.mode == AdmissionMode::Off {
+        return Ok((Vec::new(), new, before));
+    }
+    let ground = api.view(|brain, _| Ground::of(brain)).await?;
+    let mode = settings.mode;
+    let judged = move || (admission::breaks(&settings, &ground, &before, &new), new, before);
+    let (breaks, new, before) = blocking(judged).await?;
+    if mode == AdmissionMode::Refuse && !breaks.is_empty() {
+        let problem = |text| declaration::Problem { place: None, object: None, text };
+        return Err(Failure::new(
+            ErrorCode::Refused,
+            "it takes the room that is kept for failures; nothing was changed",
+        )
+        .problems(breaks.into_iter().map(problem).collect())
+        .advice("add room, or take less; `admission.mode` of the controller's settings says what is refused"));
+    }
+    Ok((breaks, new, before))
 }
 
 fn problems(new: &Declaration, before: &Declaration) -> Vec<declaration::Problem> {

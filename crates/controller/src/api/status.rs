@@ -7,12 +7,14 @@ use lifeboat_brain::fleet::Brain;
 use lifeboat_client::api::{
     ControllerView, HostCondition, HostCount, HostNote, Overall, RecoveryRow, StatusView, VmCount, VmPhase,
 };
-use lifeboat_model::{Seconds, Time};
+use lifeboat_model::{Seconds, Time, drill::Report};
 
 use super::{Answer, State, hosts, progress, recoveries, warnings};
 
 /// Hosts that are named of one condition, at most.
 const MAX_NAMED: usize = 20;
+/// What the last drill found not well, at most.
+const MAX_CASES: usize = 3;
 /// Recoveries that ended, at most.
 const MAX_RECENT: usize = 3;
 /// A recovery that ended is told of for so long.
@@ -43,10 +45,18 @@ pub(super) fn view(brain: &Brain, now: Time) -> StatusView {
         vms: vm_counts(brain),
         recoveries: running,
         recent,
+        drill: brain.last_drill().map(short),
         warnings: warnings::all(brain, now),
     };
     view.overall = view.judge();
     view
+}
+
+/// The last drill with the worst of it only.
+fn short(report: &Report) -> Report {
+    let mut report = report.clone();
+    report.parts.iter_mut().for_each(|part| part.bad.truncate(MAX_CASES));
+    report
 }
 
 fn host_counts(brain: &Brain, now: Time) -> Vec<HostCount> {

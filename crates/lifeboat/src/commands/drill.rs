@@ -15,7 +15,9 @@ use crate::{
 
 const HELP: &str = "\
 Plans the failure of every host, one after the other, and changes nothing: what would not come back, and which class \
-would be late. --depth 2 also takes every two together. Exit code 1 says that some VM would not come back.
+would be late. The controller does the same every day, keeps what it finds, and warns when it got worse; without \
+--fleet this is one of its drills. --depth 2 also takes every two together. Exit code 1 says that some VM would not \
+come back.
 
 Examples:
   lifeboat drill
@@ -53,6 +55,14 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Outcome {
     }
     let answer = drill::drill(&fleet, &by, arguments.depth, &Options::default())
         .map_err(|error| Failure::caused(Exit::BadInput, &error))?;
-    context.show(&answer, |answer, look| render::drill::text(answer, &arguments.by, arguments.depth, &fleet, look))?;
+    // The controller keeps its drills of single hosts; with each it is told what changed.
+    let kept = match (&arguments.source.fleet, &by, arguments.depth) {
+        (None, By::Host, 1) => context.client()?.drill().await.ok(),
+        _ => None,
+    };
+    context.show(&answer, |answer, look| {
+        let since = kept.as_ref().map(|view| render::drilled::since(view, look)).unwrap_or_default();
+        render::drill::text(answer, &arguments.by, arguments.depth, &fleet, look) + &since
+    })?;
     if answer.what_ifs.iter().all(|it| it.unplaced.is_empty()) { Ok(()) } else { Err(Failure::Said(Exit::Failed)) }
 }

@@ -68,6 +68,7 @@ fn calm() -> StatusView {
         vms: vec![vms(VmPhase::Running, 215), vms(VmPhase::Stopped, 2)],
         recoveries: Vec::new(),
         recent: Vec::new(),
+        drill: Some(super::drilled::tests::report(&[])),
         warnings: Vec::new(),
     }
 }
@@ -134,6 +135,7 @@ fn recovering() -> StatusView {
             vms(VmPhase::Stopped, 2),
         ],
         recoveries: vec![running()],
+        drill: None,
         warnings: vec![Warning {
             text: "bmc-h5 did not answer its last check: h5 could not be fenced by power".to_owned(),
             mend: Some("lifeboat get hosts h5".to_owned()),
@@ -203,6 +205,7 @@ fn unplaced() -> StatusView {
         hosts: vec![hosts(HostCondition::Up, 6, &[]), hosts(HostCondition::Off, 1, &[("h2", 39, None)])],
         vms: vec![vms(VmPhase::Running, 215), vms(VmPhase::Unplaced, 2)],
         recent: vec![incomplete()],
+        drill: None,
         warnings: vec![
             warning("report-1", "no host has room: h4 comes nearest, short of 18432 memory_mib", "free 18 GiB on h4"),
             warning("batch-9", "no host that is up has the cpu it requires", "bring h2 back"),
@@ -298,7 +301,7 @@ fn status_when_everything_is_down() {
 
 #[test]
 fn status_of_a_controller_that_knows_nothing_yet() {
-    let view = StatusView { hosts: Vec::new(), vms: Vec::new(), ..calm() };
+    let view = StatusView { hosts: Vec::new(), vms: Vec::new(), drill: None, ..calm() };
     insta::assert_snapshot!(status::screen(&view, &look(None)));
 }
 

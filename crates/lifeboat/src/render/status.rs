@@ -5,7 +5,7 @@ use lifeboat_client::api::{
 };
 
 use super::{
-    Look, count,
+    Look, count, drilled,
     paint::Tone,
     recovery::{block, fence_words},
     when,
@@ -22,6 +22,9 @@ pub fn screen(view: &StatusView, look: &Look) -> String {
     }
     out.push_str(&hanging(" Hosts   ", &hosts(view, look), look));
     out.push_str(&hanging(" VMs     ", &vms(view), look));
+    if let Some(drill) = &view.drill {
+        out.push_str(&hanging(" Drill   ", &drilled::line(drill, view.now_us, look), look));
+    }
     for recovery in &view.recent {
         out.push_str(&hanging(" Past    ", &past(recovery, view, look), look));
     }

@@ -5,7 +5,7 @@ use crate::{
     spec::{Declaration, HostSpec, VmSpec},
 };
 
-/// The fleet that a declaration amounts to: every host up, every VM where it is declared.
+/// The fleet that a declaration amounts to: every host up or in maintenance, every VM where it is declared.
 #[must_use]
 pub fn to_fleet(declaration: &Declaration) -> Fleet {
     let volume = |it: &crate::spec::VolumeSpec| fleet::Volume {
@@ -29,12 +29,12 @@ pub fn to_fleet(declaration: &Declaration) -> Fleet {
 }
 
 impl HostSpec {
-    /// The host as a fleet has it, up.
+    /// The host as a fleet has it, up or in maintenance.
     #[must_use]
     pub fn as_host(&self) -> fleet::Host {
         fleet::Host {
             name: self.name.clone(),
-            state: fleet::HostState::Up,
+            state: if self.maintenance.is_some() { fleet::HostState::Maintenance } else { fleet::HostState::Up },
             site: self.site.clone(),
             labels: self.labels.clone(),
             capacity: self.capacity.clone(),

@@ -389,6 +389,11 @@ impl World {
                 self.array_op(controller, life, op, change, &array, &volume.name, host, (epoch, generation));
             }
             Effect::Check { vm, generation, until, .. } => self.begin_check(controller, life, vm, generation, until),
+            Effect::Drill { fleet } => {
+                let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
+                let input = Box::new(Input::DrillEnded { result });
+                self.after(Seconds::from_millis(200), Event::ControllerTold { controller, life, input });
+            }
             Effect::Tell(event) => {
                 if self.settings.timeline {
                     let at = self.elapsed();

@@ -10,7 +10,7 @@ use axum::{
 };
 use lifeboat_brain::fleet::{Brain, Settings};
 use lifeboat_client::api::{
-    ApplyOutcome, ErrorBody, ErrorCode, HostOrdered, OperatorIssued, StatusView, TokenIssued, VmPhase, VmRow,
+    ApplyOutcome, DrillView, ErrorBody, ErrorCode, HostOrdered, OperatorIssued, StatusView, TokenIssued, VmPhase, VmRow,
 };
 use lifeboat_drivers::store::memory::MemoryStore;
 use lifeboat_model::{
@@ -31,6 +31,7 @@ use super::bench::{declaration, fleet};
 use crate::{
     api::{MAX_DECLARATION_BYTES, Service, router},
     clock::Clock,
+    config::{Admission, AdmissionMode},
     effects::Effects,
     engine::{EPOCH_KEY, Engine},
     handle::{EventLog, Handle, INBOX},
@@ -55,6 +56,10 @@ impl Drop for Controller {
 
 impl Controller {
     pub async fn start() -> Self {
+        Self::with(Admission::default()).await
+    }
+
+    pub async fn with(admission: Admission) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let authority = Arc::new(Authority::open_or_create(&dir.path().join("ca")).expect("an authority"));
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
@@ -85,7 +90,7 @@ impl Controller {
         };
         let engine = tokio::spawn(async move { engine.run().await.expect("it leads") });
         let receivers = crate::notify::Receivers::default();
-        let service = Service { handle, store, authority, clock, receivers };
+        let service = Service { handle, store, authority, clock, receivers, admission };
         Self { router: router(service.clone()), service, log, _dir: dir, engine }
     }
 
@@ -323,4 +328,64 @@ async fn rules_are_taken_refused_with_their_names_and_deleted_again() {
     }
     let fleet: Fleet = controller.get("/v1/fleet").await.expect("the fleet");
     assert!(fleet.groups.is_empty() && fleet.vms.iter().any(|vm| vm.class.as_str() != "gold"));
+}
+
+/// Two hosts that may each fail; a third VM of this size on either would change that.
+fn tight(memory_mib: u64) -> String {
+    let host =
+        |name: &str| format!("[[host]]\nname = \"{name}\"\ncapacity = {{ cpu_milli = 64000, memory_mib = 4096 }}\n");
+    let vm = |name: &str, memory_mib: u64| {
+        format!(
+            "[[vm]]\nname = \"{name}\"\nclass = \"gold\"\ndemand = {{ cpu_milli = 100, memory_mib = {memory_mib} }}\n"
+        )
+    };
+    let class = "[[class]]\nname = \"gold\"\nrto_s = 600\n";
+    [class.to_owned(), host("h1"), host("h2"), vm("a", 1024), vm("b", 1024), vm("c", memory_mib)].concat()
+}
+
+#[tokio::test]
+async fn a_vm_that_takes_the_last_spare_room_is_told_or_refused_with_who_would_stay_out() {
+    let fits = declaration(&tight(1024));
+    let controller = Controller::start().await;
+    let outcome = controller.apply(&fits).await.expect("it fits");
+    assert!(!outcome.warnings.iter().any(|text| text.contains("N+1")), "{outcome:?}");
+    let outcome = controller.apply(&declaration(&tight(3072))).await.expect("it is taken, with a warning");
+    let warning = outcome.warnings.first().expect("a warning");
+    assert!(warning.starts_with("N+1 would be broken: if h") && warning.contains("would not come back"), "{warning}");
+    let again = controller.apply(&declaration(&tight(3072))).await.expect("it is as it was");
+    assert!(!again.warnings.iter().any(|text| text.contains("N+1")), "{again:?}");
+
+    let refuse = Admission { mode: AdmissionMode::Refuse, spare: 1 };
+    let controller = Controller::with(refuse).await;
+    controller.apply(&fits).await.expect("it fits");
+    let (status, error) = controller.apply(&declaration(&tight(3072))).await.expect_err("it does not");
+    assert_eq!((status, error.code), (StatusCode::CONFLICT, ErrorCode::Refused), "{error:?}");
+    assert!(error.problems[0].text.contains("no host has room"), "{error:?}");
+    let kept: Declaration = controller.get("/v1/declaration").await.expect("what is kept");
+    assert_eq!(kept.vms, fits.vms);
+    controller.apply(&declaration("[[class]]\nname = \"silver\"\nrto_s = 900\n")).await.expect("it takes no room");
+
+    let two = Admission { mode: AdmissionMode::Warn, spare: 2 };
+    let controller = Controller::with(two).await;
+    let outcome = controller.apply(&fits).await.expect("it is taken");
+    assert!(
+        !outcome.warnings.iter().any(|text| text.contains("N+2")),
+        "two of two hosts are not looked at: {outcome:?}"
+    );
+    let third = "[[host]]\nname = \"h3\"\ncapacity = { cpu_milli = 64000, memory_mib = 4096 }\n\
+                 [[vm]]\nname = \"d\"\nclass = \"gold\"\ndemand = { cpu_milli = 100, memory_mib = 2048 }\n";
+    let outcome = controller.apply(&declaration(third)).await.expect("it is taken");
+    assert!(outcome.warnings.iter().any(|text| text.starts_with("N+2 would be broken: if h")), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_drill_on_demand_is_kept_shown_and_compared() {
+    let controller = Controller::with_fleet().await;
+    let none: DrillView = controller.get("/v1/drill").await.expect("an answer");
+    assert_eq!(none, DrillView::default());
+    let first: DrillView = controller.ask("POST", "/v1/drill", ()).await.expect("a drill");
+    let report = first.last.expect("it is kept");
+    assert_eq!((report.vms, first.earlier, first.worse.len()), (0, None, 0));
+    let status: StatusView = controller.get("/v1/status").await.expect("the status");
+    assert_eq!(status.drill.expect("it is shown").taken_us, report.taken_us);
 }
