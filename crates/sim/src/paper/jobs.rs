@@ -170,12 +170,12 @@ impl Run {
     }
 
     fn mishaps(&mut self, now: u64) {
-        if now > 0 && now.is_multiple_of(KILL_EVERY_S) && now < HOURS * 3600 {
-            if let Some(host) = self.world.where_is(&self.server).first().map(|host| (*host).clone()) {
-                self.world.fault(&Fault::Power(host.clone(), false));
-                self.back.push((now + BACK_AFTER_S, host));
-                self.kills += 1;
-            }
+        let due = now > 0 && now.is_multiple_of(KILL_EVERY_S) && now < HOURS * 3600;
+        let server = || self.world.where_is(&self.server).first().map(|host| (*host).clone());
+        if let Some(host) = due.then(server).flatten() {
+            self.world.fault(&Fault::Power(host.clone(), false));
+            self.back.push((now + BACK_AFTER_S, host));
+            self.kills += 1;
         }
         for (_, host) in self.back.extract_if(.., |(at, _)| *at <= now).collect::<Vec<_>>() {
             self.world.fault(&Fault::Power(host, true));
