@@ -11,7 +11,7 @@ use std::{
 
 use lifeboat_agent::ControllerAddress;
 use lifeboat_brain::message::{Command, CommandId, FromAgent, Hello, LeaseTerms, Order, Outcome, ToAgent};
-use lifeboat_model::{Epoch, Generation, spec::MachineSpec};
+use lifeboat_model::{Epoch, Generation};
 use lifeboat_transport::{
     Identity,
     ca::Authority,
