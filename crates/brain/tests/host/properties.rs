@@ -5,7 +5,7 @@ use lifeboat_brain::{
     host::LinkId,
     message::{Command, CommandId, Order, ToAgent},
 };
-use lifeboat_model::{Epoch, Generation, Seconds, VmName, spec::MachineSpec};
+use lifeboat_model::{Epoch, Generation, Seconds, VmName};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

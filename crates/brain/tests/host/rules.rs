@@ -5,7 +5,7 @@ use lifeboat_brain::{
     host::{Act, HostInput, Notice},
     message::{Command, CommandId, FromAgent, LeaseTerms, Order, Outcome, ToAgent},
 };
-use lifeboat_model::{Epoch, Generation, Seconds, running::VmRunState, spec::MachineSpec};
+use lifeboat_model::{Epoch, Generation, Seconds, running::VmRunState};
 
 fn welcome(epoch: u64, keep: &[(&str, u64)], leave: &[&str]) -> ToAgent {
     ToAgent::Welcome {
