@@ -33,7 +33,7 @@ bench: deps build ## measure, and write the tables into docs/benchmarks.md
 
 bench-planner: ## measure the planner, and write its table into docs/benchmarks.md
 	$(CARGO) build --locked --release --package lifeboat-planner --examples
-	@tools/bench-planner.py --tools ../shared/tools --write docs/benchmarks.md
+	@python3 -B tools/bench_planner --tools ../shared/tools --write docs/benchmarks.md
 
 bench-sim: ## measure the simulator, and write its table into docs/benchmarks.md
 	$(CARGO) build --locked --release --package lifeboat-sim --example bench

@@ -309,12 +309,12 @@ impl Fleet {
         struct Head {
             format: Option<String>,
         }
-        let head: Head = serde_json::from_str(text).map_err(|e| FleetError::Json(e.to_string()))?;
+        let head: Head = crate::json::read(text).map_err(FleetError::Json)?;
         match head.format.as_deref() {
             Some(FORMAT) => {}
-            other => return Err(FleetError::Format { found: other.map(str::to_owned) }),
+            other => return Err(FleetError::Format { found: other.map(crate::json::shorten) }),
         }
-        let fleet: Self = serde_json::from_str(text).map_err(|e| FleetError::Json(e.to_string()))?;
+        let fleet: Self = crate::json::read(text).map_err(FleetError::Json)?;
         fleet.validate()?;
         Ok(fleet)
     }

@@ -21,6 +21,7 @@ pub mod attach;
 pub mod declaration;
 pub mod drill;
 pub mod fleet;
+mod json;
 pub mod name;
 pub mod notice;
 pub mod order;

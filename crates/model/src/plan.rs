@@ -221,9 +221,9 @@ impl Plan {
     /// # Errors
     /// When the text is not JSON of this shape or says another format.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        let plan: Self = serde_json::from_str(text).map_err(|e| PlanError::Json(e.to_string()))?;
+        let plan: Self = crate::json::read(text).map_err(PlanError::Json)?;
         if plan.format != FORMAT {
-            return Err(PlanError::Format { found: plan.format });
+            return Err(PlanError::Format { found: crate::json::shorten(&plan.format) });
         }
         Ok(plan)
     }

@@ -58,6 +58,14 @@ pub enum FleetError {
         /// The group that names it too.
         second: String,
     },
+    /// A VM is in two stages of one group.
+    #[error("VM `{vm}` is in two stages of group `{group}`: it would have to be ready before itself")]
+    StageCycle {
+        /// The VM.
+        vm: String,
+        /// The group.
+        group: String,
+    },
     /// A number is out of its range.
     #[error("{what} is {value}; it must be {allowed}")]
     Range {
@@ -179,7 +187,11 @@ impl Fleet {
         for group in &self.groups {
             for vm in group.stages.iter().flatten() {
                 look_up(vms, "VM", vm.as_str(), || format!("group `{}`", group.name))?;
-                if let Some(first) = group_of.insert(vm.as_str(), group.name.as_str()) {
+                let first = group_of.insert(vm.as_str(), group.name.as_str());
+                if first == Some(group.name.as_str()) {
+                    return Err(FleetError::StageCycle { vm: vm.to_string(), group: group.name.to_string() });
+                }
+                if let Some(first) = first {
                     return Err(FleetError::GroupShared {
                         vm: vm.to_string(),
                         first: first.to_owned(),

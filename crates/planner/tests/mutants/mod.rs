@@ -2,6 +2,8 @@
 
 #![allow(dead_code, missing_docs)]
 
+mod crowd;
+
 use std::collections::BTreeMap;
 
 use lifeboat_model::fleet::Fleet;
@@ -113,6 +115,7 @@ pub fn broken(fleet: &Fleet, plan: &Plan) -> Vec<(&'static str, Plan)> {
     );
     spoil("no configure", first(plan, |s| matches!(s.action, Action::Configure { .. })), &remove);
     found.extend(misnamed(fleet, plan));
+    found.extend(crowd::broken(fleet, plan));
     found
 }
 
@@ -197,5 +200,6 @@ pub fn doubtful(fleet: &Fleet, plan: &Plan, roll: &mut dyn FnMut(usize) -> usize
         }
     }
     found.push(("no nodes named", numb));
+    found.extend(crowd::doubtful(plan));
     found
 }

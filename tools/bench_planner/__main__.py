@@ -1,0 +1,105 @@
+"""Measure the planner and keep the table in docs/benchmarks.md.
+
+  python3 tools/bench_planner [--tools DIR] [--work DIR] [--quick] [--write docs/benchmarks.md]
+
+Needs gen_fleet.py, huawei_to_fleet.py, fleet_to_ganeti.py and check_plan.py of --tools, and the release examples `plan`
+and `speed` of crates/planner. Every plan is judged by plancheck, and by check_plan.py where the fleet is not huge. Times
+are processor time of one thread, without reading files. Ganeti's htools are measured where they are installed.
+"""
+import argparse
+import os
+import statistics
+import sys
+
+import ganeti
+import measure
+import tables
+from fleets import Fleets
+
+SCHEMES = ("paper", "parallel", "serial")
+# Half of the hosts fail: twenty VMs a destination.
+CROWDED = (12, 20, 6)
+
+
+def judged_instances(fleets, quick):
+    sizes = ((6, 10, 1), (20, 20, 1), (50, 40, 5))
+    rows = [fleets.instance(*size, seed, fill, luns)
+            for size in sizes for seed in (1, 2, 3) for fill in (0.5, 0.7, 0.85) for luns in ("few", "cms")]
+    rows += [fleets.instance(*CROWDED, seed, 0.4, luns) for seed in (1, 2, 3) for luns in ("few", "cms")]
+    if quick:
+        return rows[::7]
+    rows.append(fleets.named())
+    rows += [fleets.instance(1000, 10, failed, 1, 0.7, luns) for failed in (1, 50, 250) for luns in ("few", "cms")]
+    rows.append(fleets.instance(10000, 10, 100, 1, 0.7, "cms"))
+    return rows + [fleets.huawei(sequence) for sequence in (1, 2, 3)]
+
+
+def compare(tools, work, instances, results):
+    """How much sooner than each other scheme: all of it, and the two upper classes where destinations have much to do."""
+    rows = ["| scheme | makespan, median | upper two classes, median, at 20 VMs a destination |", "| --- | ---: | ---: |"]
+    for scheme in SCHEMES:
+        sooner, upper = [], []
+        for instance, result in zip(instances, results):
+            if instance.family.startswith(("6x", "12x", "20x", "50x")):
+                other = measure.plan(tools, work, instance, scheme)
+                if other.unplaced == result.unplaced and other.ready and result.ready:
+                    sooner.append(other.ready[-1] / result.ready[-1])
+                    if instance.family.startswith("12x"):
+                        upper += [theirs / mine for theirs, mine in zip(other.ready[:2], result.ready[:2])]
+        shown = f"{statistics.median(upper):.2f}" if upper else "-"
+        rows.append(f"| {scheme} | {statistics.median(sooner):.2f} ({len(sooner)} instances) | {shown} |" if sooner else f"| {scheme} | - | {shown} |")
+    return rows
+
+
+def wide(tools, work, fleets):
+    rows = ["| 11 destinations, 44 VMs of 24 volumes | makespan | sooner than serial |", "| --- | ---: | ---: |"]
+    serial = measure.plan(tools, work, fleets.wide(1), "serial").ready[-1]
+    rows.append(f"| serial | {serial:.0f} s | 1.0x |")
+    for maps in (1, 4):
+        mine = measure.plan(tools, work, fleets.wide(maps)).ready[-1]
+        rows.append(f"| one plan, {maps} at a time | {mine:.0f} s | {serial / mine:.1f}x |")
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tools", default="../shared/tools")
+    parser.add_argument("--work", default="target/bench-planner")
+    parser.add_argument("--quick", action="store_true", help="a few small fleets only")
+    parser.add_argument("--write", metavar="FILE")
+    args = parser.parse_args()
+    if not os.path.exists(f"{args.tools}/check_plan.py"):
+        sys.exit(f"{args.tools}/check_plan.py is not there: say with --tools where the generator and the judge are")
+    os.makedirs(args.work, exist_ok=True)
+    fleets = Fleets(args.tools, args.work)
+    text, sound = report(args.tools, args.work, fleets, args.quick)
+    print(text)
+    if args.write:
+        tables.keep(args.write, text)
+    sys.exit(0 if sound else 1)
+
+
+def report(tools, work, fleets, quick):
+    instances = judged_instances(fleets, quick)
+    results = []
+    for instance in instances:
+        results.append(measure.plan(tools, work, instance))
+        print(f"{results[-1].name}: {results[-1].ms:.1f} ms, {tables.ratios(results[-1].ratios)}", file=sys.stderr, flush=True)
+    parts = [tables.totals(results), tables.families(results)]
+    worst = sorted(results, key=lambda result: -max(result.ratios, default=1.0))
+    parts.append(["The worst by the judge's bound, and the known ones:", "",
+                  *tables.single(worst[:8] + [result for result in results if result.family in ("known", "Huawei")])])
+    parts.append(compare(tools, work, instances, results))
+    parts.append(wide(tools, work, fleets))
+    if not quick:
+        sizes = (1_000, 3_000, 10_000, 30_000, 100_000)
+        parts.append(tables.curve([(lost, measure.plan(tools, work, fleets.lost_site(lost), judge=False)) for lost in sizes]))
+        fleet = fleets.generated(1000, 10, 1, 0.7, "cms")
+        _, said, _, _ = measure.run([measure.SPEED, fleet])
+        parts.append(["1,000 hosts with 10,000 VMs:", "", *(f"- {line}" for line in said.splitlines())])
+        parts.append(ganeti.lines(tools, work, fleet, "h00500"))
+    return "\n\n".join("\n".join(part) for part in parts), not any(result.violations for result in results)
+
+
+if __name__ == "__main__":
+    main()
