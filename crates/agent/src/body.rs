@@ -23,6 +23,7 @@ use crate::{
     guard::{GuardWatch, boottime_ns},
     journal::Journal,
     link::{Link, LinkEvent},
+    looks::Looker,
     operations::{carry_out, told},
     records::RecordFile,
     report::Trouble,
@@ -86,6 +87,7 @@ pub(crate) struct Body {
     sender: mpsc::Sender<LinkEvent>,
     events: mpsc::Receiver<LinkEvent>,
     operations: JoinSet<HostInput>,
+    looker: Looker,
     trouble: Trouble,
     guard: GuardWatch,
     guarded: Guard,
@@ -97,7 +99,7 @@ impl Body {
         records: RecordFile,
         controllers: Vec<ControllerAddress>,
         tls: Arc<ClientConfig>,
-        hypervisor: Arc<dyn Hypervisor>,
+        looker: Looker,
         guard: GuardWatch,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS);
@@ -107,11 +109,12 @@ impl Body {
             journal: Journal::new(records),
             controllers,
             tls,
-            hypervisor,
+            hypervisor: looker.hypervisor(),
             link: None,
             sender,
             events,
             operations: JoinSet::new(),
+            looker,
             trouble: Trouble::default(),
             guard,
             guarded: Guard::Absent,
@@ -150,6 +153,7 @@ impl Body {
                     self.take_in(ended.expect("an operation's task neither panics nor is aborted"));
                 }
                 _ = looks.tick() => self.look_at_guard(),
+                looked = self.looker.next() => self.take_in(looked),
                 written = self.journal.next() => {
                     let effects = self.journal.go_on(written, self.brain.memory());
                     self.carry_out(effects);
@@ -215,6 +219,7 @@ impl Body {
                 HostEffect::Guard { until } => self.guard.tell(until.map(|until| self.clock.boottime_ns(until))),
                 HostEffect::Kill { vm } => self.kill(vm),
                 HostEffect::Operate(operation) => self.operate(operation),
+                HostEffect::Look { sequence, vm, look, limit } => self.looker.begin(sequence, &vm, &look, limit),
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
         }

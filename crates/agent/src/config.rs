@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use lifeboat_drivers::hypervisor::qemu::QemuSettings;
+use lifeboat_drivers::{check::plugin_directories, hypervisor::qemu::QemuSettings};
 use lifeboat_model::HostName;
 use serde::Deserialize;
 
@@ -34,12 +34,31 @@ pub struct AgentConfig {
     /// File whose text differs after each power cycle.
     #[serde(default = "default_boot_id_file")]
     pub boot_id_file: PathBuf,
+    /// How VMs are looked at from here.
+    #[serde(default)]
+    pub checks: CheckSettings,
     /// How QEMU is run. Its directories are, unless set, `qemu` in the two above.
     #[serde(default)]
     pub qemu: QemuSettings,
     /// The program whose `guard` command is the guard; none: there is no guard. Not read from the file.
     #[serde(skip)]
     pub guard_program: Option<PathBuf>,
+}
+
+/// How VMs are looked at from a host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckSettings {
+    /// Absolute directories in which monitoring plugins are looked for; no other program is ever run for a check.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Looks that are made at once; others wait.
+    pub at_once: usize,
+}
+
+impl Default for CheckSettings {
+    fn default() -> Self {
+        Self { plugin_directories: plugin_directories(), at_once: 8 }
+    }
 }
 
 fn default_state_dir() -> PathBuf {
@@ -176,7 +195,8 @@ impl AgentConfig {
             return Err(ConfigError::NoControllers { path: path.to_owned() });
         }
         let paths = [("state_dir", &config.state_dir), ("run_dir", &config.run_dir)];
-        let relative = paths.into_iter().find(|(_, value)| !value.is_absolute());
+        let plugins = config.checks.plugin_directories.iter().map(|value| ("checks.plugin_directories", value));
+        let relative = paths.into_iter().chain(plugins).find(|(_, value)| !value.is_absolute());
         if let Some((setting, value)) = relative {
             return Err(ConfigError::RelativePath { path: path.to_owned(), setting, value: value.clone() });
         }

@@ -28,6 +28,7 @@ mod join;
 mod journal;
 mod link;
 mod lock;
+mod looks;
 mod operations;
 mod records;
 mod report;
@@ -44,13 +45,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-pub use config::{AgentConfig, ConfigError, ControllerAddress, NotAnAddress};
+pub use config::{AgentConfig, CheckSettings, ConfigError, ControllerAddress, NotAnAddress};
 pub use error::AgentError;
 pub use guard::{GuardError, GuardOptions, guard};
 pub use lock::LockError;
 pub use records::{RECORDS_FILE, RecordsError};
 
-use crate::{body::Body, guard::GuardWatch, lock::DirLock, records::RecordFile};
+use crate::{body::Body, guard::GuardWatch, lock::DirLock, looks::Looker, records::RecordFile};
 
 /// Threads for writing files and the like, at most.
 const BLOCKING_THREADS: usize = 64;
@@ -130,7 +131,8 @@ async fn run_locked(
     let (guard, until_ns) = GuardWatch::open(options, config.guard_program.clone())
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
-    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor, guard);
+    let looker = Looker::new(config.checks.clone(), hypervisor);
+    let body = Body::new(brain, file, config.controllers.clone(), tls, looker, guard);
     let lease = until_ns.map(|until| body.at_boottime(until));
     body.run(HostInput::Found { vms, lease }, shutdown).await;
     Ok(())

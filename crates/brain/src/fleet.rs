@@ -37,6 +37,7 @@ mod drain;
 mod drill;
 mod execution;
 mod fencing;
+pub mod health;
 mod hosts;
 mod io;
 mod journal;
@@ -60,10 +61,11 @@ pub use io::{
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
-pub use settings::{DrillTimes, Liveness, Retries, Settings};
+pub use settings::{DrillTimes, HealthSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
 use commands::Commands;
+use health::Health;
 use journal::Journal;
 use records::{Counters, PlanRecord, RecoveryRecord, Severity, VmRecord};
 use timers::{Timer, Timers};
@@ -95,6 +97,7 @@ pub struct Brain {
     counters: Counters,
     execution: Option<Execution>,
     commands: Commands,
+    health: Health,
     timers: Timers,
     journal: Journal,
     ops: BTreeMap<OpId, VolumeName>,
@@ -145,6 +148,7 @@ impl Brain {
             Input::Noted { severity, text, trouble, over } => {
                 self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
             }
+            Input::Looked { sequence, report } => self.looked(None, sequence, report),
             Input::Operator { request, order } => self.operator(request, order),
         }
         while let Some(timer) = self.timers.pop(self.now) {
@@ -169,6 +173,7 @@ impl Brain {
             for host in self.hosts.values_mut() {
                 host.forgive_silence(grace);
             }
+            self.forget_looks();
             self.tell(
                 Severity::Warning,
                 format!("This controller paused for {overdue}; it gives every host that time again before it judges its silence"),
@@ -194,6 +199,8 @@ impl Brain {
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),
             Timer::Drill => self.drill_due(),
+            Timer::Look(check, vm) => self.look_due(&(check, vm)),
+            Timer::Trouble(by) => self.trouble_due(&by),
             Timer::Settle => self.want_plan("hosts have had time to appear"),
         }
     }

@@ -53,6 +53,7 @@
 mod interface;
 mod lease;
 mod link;
+mod looks;
 mod memory;
 mod orders;
 mod vm;
@@ -85,6 +86,8 @@ pub struct HostBrain {
     timed: BTreeSet<VmName>,
     last_operation: OperationId,
     lease: Lease,
+    /// Looks that are under way for the leader of this link.
+    looks: BTreeSet<u64>,
 }
 
 /// A leader's first word on a link.
@@ -112,6 +115,7 @@ impl HostBrain {
             timed: BTreeSet::new(),
             last_operation: OperationId(0),
             lease: Lease::default(),
+            looks: BTreeSet::new(),
         }
     }
 
@@ -147,6 +151,7 @@ impl HostBrain {
                 self.hint(now, vm, Some((generation, Exit { by_guest, detail })));
             }
             HostInput::VmChanged { vm } => self.hint(now, vm, None),
+            HostInput::Looked { sequence, report } => self.looked(sequence, report, out),
             HostInput::Tick => {}
         }
         self.do_due(now, out);
@@ -189,6 +194,7 @@ impl HostBrain {
 
     fn link_lost(&mut self, now: Time, useless: bool) {
         self.links.lost(now, useless);
+        self.looks.clear();
         self.drop_waiting();
     }
 
@@ -223,6 +229,7 @@ impl HostBrain {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }
             ToAgent::Command(command) if self.links.led() == Some(link) => self.command(now, link, command, out),
+            ToAgent::Look { sequence, vm, look, limit } => self.look(link, sequence, vm, look, limit, out),
             ToAgent::Command(_) => {
                 self.give_up(now, Notice::CommandBeforeWelcome { controller }, true, out);
             }

@@ -17,10 +17,11 @@
 //! are sent again: with the link that breaks, an agent drops those that it has not begun.
 
 use lifeboat_model::{
-    BootId, Epoch, Generation, HostName, VmName,
+    BootId, Epoch, Generation, HostName, Seconds, VmName,
     attach::Attachment,
+    health::CheckReport,
     running::RunningVm,
-    spec::{Isolation, MachineSpec},
+    spec::{CheckSpec, Isolation, MachineSpec},
 };
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +119,13 @@ pub enum FromAgent {
     },
     /// A VM's guest stopped executing, or goes on.
     VmChanged(RunningVm),
+    /// What a [`ToAgent::Look`] saw; told only on the link that it came over.
+    Looked {
+        /// The look's number.
+        sequence: u64,
+        /// What was seen.
+        report: CheckReport,
+    },
 }
 
 /// How a command ended.
@@ -186,6 +194,17 @@ pub enum ToAgent {
     },
     /// Do something.
     Command(Command),
+    /// Look at a VM, once. A look that is lost with its link is asked for again.
+    Look {
+        /// Its number, never used twice by any leader.
+        sequence: u64,
+        /// The VM.
+        vm: VmName,
+        /// How.
+        look: CheckSpec,
+        /// How long it may take.
+        limit: Seconds,
+    },
 }
 
 /// A command to an agent.

@@ -6,6 +6,7 @@
 //! | `GET /v1/status` | | [`StatusView`] |
 //! | `GET /v1/hosts` | | list of [`HostRow`] |
 //! | `GET /v1/vms` | | list of [`VmRow`] |
+//! | `GET /v1/checks` | | list of [`CheckRow`], one for each VM of each check |
 //! | `GET /v1/volumes` | | list of [`VolumeRow`] |
 //! | `GET /v1/recoveries` | | list of [`RecoveryRow`], newest first |
 //! | `GET /v1/recoveries/{id}` | | [`RecoveryView`] |
@@ -32,6 +33,7 @@
 //! that end in `_us`; spans are seconds, in fields that end in `_s`.
 
 mod change;
+mod check;
 mod drill;
 mod error;
 mod event;
@@ -48,6 +50,7 @@ pub use change::{
     ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, HostOrdered, MaintenanceRequest, OperatorIssued, OperatorRequest,
     PlanRequest, TokenIssued, TokenRequest,
 };
+pub use check::{CheckRow, CheckState};
 pub use drill::DrillView;
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};

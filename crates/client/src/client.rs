@@ -18,9 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, FenceTest, HostOrdered, HostRow,
-        MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow,
-        RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
+        ApplyOutcome, CheckRow, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, FenceTest, HostOrdered,
+        HostRow, MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow,
+        RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
 };
 
@@ -101,6 +101,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn vms(&self) -> Result<Vec<VmRow>, ClientError> {
         self.get(path::VMS).await
+    }
+
+    /// All checks of VMs, each with each of its VMs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn checks(&self) -> Result<Vec<CheckRow>, ClientError> {
+        self.get(path::CHECKS).await
     }
 
     /// All volumes.

@@ -27,6 +27,7 @@ use crate::{clock::Clock, config::Admission, handle::Handle, notify::Receivers};
 mod admission;
 mod body;
 mod change;
+mod checks;
 mod drill;
 mod expected;
 mod failure;
@@ -104,6 +105,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/hosts/{name}/fence-test", post(fences::test))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
+        .route(path::CHECKS, get(checks::list))
         .route(path::VOLUMES, get(volumes::list))
         .route(path::RECOVERIES, get(recoveries::list))
         .route("/v1/recoveries/{id}", get(recoveries::one))

@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_brain::fleet::{DrillTimes, Fencing, Liveness, Retries, Settings};
+use lifeboat_brain::fleet::{DrillTimes, Fencing, HealthSettings, Liveness, Retries, Settings};
+use lifeboat_drivers::check::plugin_directories;
 use serde::Deserialize;
 
 mod notify;
@@ -75,6 +76,30 @@ pub struct ControllerConfig {
     /// Whether an apply may take the last spare room.
     #[serde(default)]
     pub admission: Admission,
+    /// How VMs are looked at.
+    #[serde(default)]
+    pub health: HealthConfig,
+}
+
+/// How VMs are looked at from the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthConfig {
+    /// So many VMs at least must fail their checks at once for who looks to be taken to be in trouble itself,
+    pub trouble_vms: u32,
+    /// and so many percent of those that are looked at.
+    pub trouble_percent: u8,
+    /// Absolute directories in which monitoring plugins are looked for; no other program is ever run for a check.
+    pub plugin_directories: Vec<PathBuf>,
+    /// Looks that are made at once; others wait.
+    pub at_once: usize,
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        let HealthSettings { trouble_vms, trouble_percent } = HealthSettings::default();
+        Self { trouble_vms, trouble_percent, plugin_directories: plugin_directories(), at_once: 32 }
+    }
 }
 
 fn state_dir() -> PathBuf {
@@ -150,6 +175,12 @@ impl ControllerConfig {
         if !(1..=2).contains(&self.admission.spare) {
             return Err(format!("admission.spare is {}; it must be 1 or 2", self.admission.spare));
         }
+        if let Some(relative) = self.health.plugin_directories.iter().find(|directory| !directory.is_absolute()) {
+            return Err(format!("health.plugin_directories has {}: it must be an absolute path", relative.display()));
+        }
+        if !(1..=1000).contains(&self.health.at_once) {
+            return Err("health.at_once must be from 1 to 1000".to_owned());
+        }
         self.mode().map(drop)
     }
 
@@ -172,11 +203,14 @@ impl ControllerConfig {
     /// What of it the brain wants to know.
     #[must_use]
     pub fn settings(&self) -> Settings {
+        let HealthConfig { trouble_vms, trouble_percent, .. } = self.health;
+        let health = HealthSettings { trouble_vms, trouble_percent };
         Settings {
             liveness: self.liveness.clone(),
             retries: self.retries.clone(),
             fencing: self.fencing.clone(),
             drill: self.drill.clone(),
+            health,
         }
     }
 }
@@ -194,6 +228,7 @@ impl Default for ControllerConfig {
             fencing: Fencing::default(),
             drill: DrillTimes::default(),
             admission: Admission::default(),
+            health: HealthConfig::default(),
         }
     }
 }

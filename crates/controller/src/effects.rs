@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lifeboat_brain::fleet::{Effect, records::Severity};
 
 use crate::{
-    checks,
+    checks::Checks,
     clock::Clock,
     drill, fencing,
     handle::{EventLog, Handle},
@@ -20,6 +20,7 @@ pub(crate) struct Effects {
     pub(crate) clock: Clock,
     pub(crate) links: Links,
     pub(crate) arrays: Arrays,
+    pub(crate) checks: Checks,
     pub(crate) log: Arc<EventLog>,
 }
 
@@ -36,7 +37,10 @@ impl Effects {
             }
             Effect::Check { vm, generation, check, until } => {
                 let until = self.clock.instant(until);
-                checks::spawn(self.handle.clone(), vm, generation, &check, until);
+                self.checks.until_up(self.handle.clone(), vm, generation, &check, until);
+            }
+            Effect::Look { sequence, look, limit, vm: _ } => {
+                self.checks.once(self.handle.clone(), sequence, &look, limit);
             }
             Effect::Drill { fleet } => drill::spawn(self.handle.clone(), fleet),
             Effect::Tell(event) => {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     api,
+    checks::Checks,
     clock::Clock,
     config::ControllerConfig,
     effects::Effects,
@@ -121,6 +122,7 @@ pub async fn run(
         clock,
         links: links.clone(),
         arrays: Arrays::default(),
+        checks: Checks::new(&config.health),
         log: Arc::clone(&log),
     };
     let engine = Engine {

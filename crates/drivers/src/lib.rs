@@ -2,7 +2,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
-//! | [`check`] | sees whether a VM is up |
+//! | [`check`] | sees whether a VM is well: TCP, HTTP, monitoring plugins, the guest agent |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
 //! | [`hypervisor`] | runs VMs: QEMU |
 //! | [`notify`] | ways to people: webhooks, Alertmanager, mail, a command, a file |

@@ -137,6 +137,7 @@ fn vm_spec(lab: &Lab, image: &GuestImage, index: usize, vm: &VmName) -> VmSpec {
         initrd: path(&image.initrd),
         cmdline: Some(GuestImage::cmdline(&address)),
         nics: vec![NicSpec { bridge: BRIDGE.to_owned(), mac: layout::vm_mac(index) }],
+        ..MachineSpec::default()
     };
     VmSpec {
         name: vm.clone(),

@@ -11,9 +11,10 @@
 //! | [`plan`] | `lifeboat/plan/v1`: what to do about it, an immutable value |
 //! | [`reason`] | typed answers to "why not" |
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
-//! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
+//! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules, checks |
 //! | [`declaration`] | operators' files into a spec, and what is wrong with them |
 //! | [`drill`] | what a drill found, and how it got worse |
+//! | [`health`] | what a look at a VM saw |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
@@ -21,6 +22,7 @@ pub mod attach;
 pub mod declaration;
 pub mod drill;
 pub mod fleet;
+pub mod health;
 mod json;
 pub mod name;
 pub mod notice;
@@ -33,7 +35,8 @@ pub mod time;
 pub mod trace;
 
 pub use name::{
-    ArrayName, ClassName, FenceName, GroupName, HostName, NameError, OperatorName, RuleName, VmName, VolumeName,
+    ArrayName, CheckName, ClassName, FenceName, GroupName, HostName, NameError, OperatorName, RuleName, VmName,
+    VolumeName,
 };
 pub use order::{BootId, Epoch, Generation};
 pub use time::{Seconds, Time};

@@ -127,6 +127,8 @@ names! {
     FenceName;
     /// A placement rule.
     RuleName;
+    /// A check of VMs.
+    CheckName;
     /// An operator: a person or a tool that gives orders.
     OperatorName;
 }

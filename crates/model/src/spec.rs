@@ -1,5 +1,5 @@
 //! What an operator declares and `lifeboat apply` takes: classes, hosts with their fences, arrays, volumes, VMs, groups,
-//! rules, restart rules. A spec never changes by itself; what is so at a moment is kept apart from it, by the brain.
+//! rules, restart rules, checks. A spec never changes by itself; what is so at a moment is kept apart from it, by the brain.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,11 @@ use crate::{
 
 mod defaults;
 mod fencing;
+mod health;
 mod restart;
 
 pub use fencing::{Isolation, RungSpec};
+pub use health::{CheckFrom, CheckSpec, HealthAction, HealthCheck};
 pub use restart::{Amount, RestartRule, StartOrder};
 
 /// A host, as declared.
@@ -295,6 +297,12 @@ pub struct MachineSpec {
     /// Command line for that kernel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmdline: Option<String>,
+    /// Whether it has a channel to a QEMU guest agent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guest_agent: bool,
+    /// What is done when its watchdog device (i6300esb) runs out; none: it has no such device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<HealthAction>,
     /// Network cards.
     #[serde(default, rename = "nic", skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<NicSpec>,
@@ -314,17 +322,6 @@ pub struct NicSpec {
     pub bridge: String,
     /// Its MAC address, the same wherever the VM runs.
     pub mac: String,
-}
-
-/// How one sees that a VM is up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum CheckSpec {
-    /// A TCP connection is taken.
-    Tcp {
-        /// `address:port`, as the controller reaches it.
-        address: String,
-    },
 }
 
 /// What an operator's files declare, all together.
@@ -361,6 +358,9 @@ pub struct Declaration {
     /// Start orders.
     #[serde(default, rename = "order", skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<StartOrder>,
+    /// Checks of VMs.
+    #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<HealthCheck>,
 }
 
 /// A rule with a name, so that it can be declared again without being doubled.

@@ -1,18 +1,13 @@
 use async_trait::async_trait;
+use lifeboat_model::health::CheckReport;
 
-/// Sees whether a VM is up, once.
+/// Sees whether a VM is well, once.
+///
+/// A look never fails: what could not be looked at is a report of
+/// [`CheckStatus::Unknown`](lifeboat_model::health::CheckStatus::Unknown), which says nothing of the VM. It ends within the
+/// check's own time limit (and a moment to clean up), whatever it looks at does; dropped half-way it leaves nothing behind.
 #[async_trait]
 pub trait Check: Send + Sync {
-    /// Looks once, within the check's own time limit.
-    async fn look(&self) -> Result<(), CheckFailure>;
-}
-
-/// A VM is not seen to be up.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}: {problem}")]
-pub struct CheckFailure {
-    /// What was looked at: `TCP 192.0.2.7:22`.
-    pub what: String,
-    /// What was seen instead.
-    pub problem: String,
+    /// Looks once.
+    async fn look(&self) -> CheckReport;
 }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use lifeboat_model::{
     Generation, VmName,
@@ -92,6 +94,12 @@ pub trait Hypervisor: Send + Sync {
 
     /// Stops a VM and returns when its process is gone. Success when there is none.
     async fn stop(&self, vm: &VmName, how: StopHow) -> Result<(), HypervisorError>;
+
+    /// The socket of a VM's channel to a guest agent on this host, whether the VM runs or not; none where there are no such
+    /// channels.
+    fn guest_agent(&self, _vm: &VmName) -> Option<PathBuf> {
+        None
+    }
 
     /// Waits for the next event. Cancelling the wait loses none. Events of VMs that ran before this value was made are
     /// told from the first [`list`](Self::list) on.

@@ -6,7 +6,7 @@
 //! | [`Hypervisor`] | runs VMs on the host that it is on |
 //! | [`StorageArray`] | maps volumes to hosts and takes them away |
 //! | [`FenceDevice`] | cuts a host's power and reads it back |
-//! | [`Check`] | sees whether a VM is up |
+//! | [`Check`] | sees whether a VM is well |
 //! | [`Notifier`] | tells people something |
 //! | [`Store`] | remembers, linearizably |
 //!
@@ -21,7 +21,7 @@ mod notify;
 mod storage;
 mod store;
 
-pub use check::{Check, CheckFailure};
+pub use check::Check;
 pub use fence::{FenceDevice, FenceError, PowerState};
 pub use hypervisor::{Hypervisor, HypervisorError, StopHow, VmConfig, VmEvent, VmExit};
 pub use notify::{Delivery, Notifier, NotifyError};

@@ -55,6 +55,14 @@ pub enum Fault {
     VmDies(VmName),
     /// A VM's guest shuts itself down.
     GuestShutsDown(VmName),
+    /// A VM's guest hangs until its process ends.
+    GuestHangs(VmName),
+    /// A VM's kernel panics: its process ends.
+    GuestPanics(VmName),
+    /// A VM's service fails its health checks, or answers them, however often it is restarted.
+    ServiceFails(VmName, bool),
+    /// A controller sees none of the VMs that it looks at, or sees them again.
+    ControllerBlind(usize, bool),
     /// So many next starts of a VM fail.
     FailStarts(VmName, u32),
     /// A VM's check gets no answer, whether it runs or not; or does again.
@@ -103,6 +111,10 @@ impl World {
             Fault::VolumeLost(name, lost) => self.set_volume_lost(name, *lost),
             Fault::VmDies(vm) => self.kill_vm(vm, false),
             Fault::GuestShutsDown(vm) => self.kill_vm(vm, true),
+            Fault::GuestHangs(vm) => self.hang_guest(vm),
+            Fault::GuestPanics(vm) => self.end_vm(vm, false, "the guest's kernel panicked"),
+            Fault::ServiceFails(vm, fails) => self.set_sick(vm, *fails),
+            Fault::ControllerBlind(at, blind) => self.set_blind(*at, *blind),
             Fault::FailStarts(vm, times) => {
                 if let Some(vm) = self.vms.get_mut(vm) {
                     vm.fail_starts = *times;

@@ -34,6 +34,7 @@ mod bmc;
 mod controller;
 mod event;
 mod guard;
+mod health;
 mod hypervisor;
 mod machine;
 mod network;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use lifeboat_agent::{AgentConfig, AgentError, ControllerAddress, run_over};
+use lifeboat_agent::{AgentConfig, AgentError, CheckSettings, ControllerAddress, run_over};
 use lifeboat_drivers::hypervisor::qemu::QemuSettings;
 use lifeboat_model::{
     Generation, HostName, VmName,
@@ -136,6 +136,7 @@ impl Host {
             run_dir: dir.path().join("run"),
             token_file: None,
             boot_id_file,
+            checks: CheckSettings::default(),
             qemu: QemuSettings::default(),
             guard_program: None,
         };

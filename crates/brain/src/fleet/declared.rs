@@ -6,9 +6,9 @@ use std::{
 };
 
 use lifeboat_model::{
-    ArrayName, ClassName, GroupName, HostName, RuleName, VmName, VolumeName,
+    ArrayName, CheckName, ClassName, GroupName, HostName, RuleName, VmName, VolumeName,
     fleet::{self, Class, Fleet, Group, Limits},
-    spec::{ArraySpec, Declaration, HostSpec, NamedRule, RestartRule, StartOrder, VmSpec, VolumeSpec},
+    spec::{ArraySpec, Declaration, HealthCheck, HostSpec, NamedRule, RestartRule, StartOrder, VmSpec, VolumeSpec},
 };
 use lifeboat_rules::{Derived, Fault};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -42,6 +42,8 @@ pub struct Declared {
     derived: Option<Arc<Derived>>,
     /// All groups as they are by the rules.
     by_rules: BTreeMap<GroupName, Arc<Group>>,
+    /// Checks of VMs.
+    pub checks: BTreeMap<CheckName, Arc<HealthCheck>>,
     /// The VM that each volume belongs to.
     owners: BTreeMap<VolumeName, VmName>,
     /// The group and stage of each VM that has one.
@@ -155,6 +157,10 @@ impl Declared {
                 let spec: StartOrder = read(key, value)?;
                 self.orders.insert(spec.name.clone(), Arc::new(spec));
             }
+            "check" => {
+                let spec: HealthCheck = read(key, value)?;
+                self.checks.insert(spec.name.clone(), Arc::new(spec));
+            }
             _ => return Err(RestoreError::Key { key: key.to_owned() }),
         }
         Ok(())
@@ -263,6 +269,9 @@ impl Declared {
         for order in &declaration.orders {
             difference.put("order", &mut new.orders, &order.name, order);
         }
+        for check in &declaration.checks {
+            difference.put("check", &mut new.checks, &check.name, check);
+        }
         unique(declaration)?;
         if difference.derives {
             new.indexed()?;
@@ -354,6 +363,7 @@ impl Declared {
             rules: self.rules.values().map(|spec| (**spec).clone()).collect(),
             restarts: self.restarts.values().map(|spec| (**spec).clone()).collect(),
             orders: self.orders.values().map(|spec| (**spec).clone()).collect(),
+            checks: self.checks.values().map(|spec| (**spec).clone()).collect(),
         }
     }
 
@@ -389,6 +399,7 @@ impl Declared {
             Kind::Rule => self.rules.remove(name).is_some(),
             Kind::Restart => self.restarts.remove(name).is_some(),
             Kind::Order => self.orders.remove(name).is_some(),
+            Kind::Check => self.checks.remove(name).is_some(),
         };
         if gone {
             writes.push((format!("spec/{}/{name}", kind.key()), None));
@@ -416,5 +427,6 @@ fn unique(declaration: &Declaration) -> Result<(), fleet::FleetError> {
     one("group", declaration.groups.iter().map(|x| x.name.as_str()))?;
     one("rule", declaration.rules.iter().map(|x| x.name.as_str()))?;
     one("restart rule", declaration.restarts.iter().map(|x| x.name.as_str()))?;
-    one("start order", declaration.orders.iter().map(|x| x.name.as_str()))
+    one("start order", declaration.orders.iter().map(|x| x.name.as_str()))?;
+    one("check", declaration.checks.iter().map(|x| x.name.as_str()))
 }

@@ -133,6 +133,7 @@ impl Brain {
                 self.vm_exited(name, &vm, generation, by_guest, &detail);
             }
             FromAgent::VmChanged(report) => self.vm_changed(name, &report),
+            FromAgent::Looked { sequence, report } => self.looked(Some(name), sequence, report),
         }
     }
 

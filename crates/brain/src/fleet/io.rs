@@ -7,6 +7,7 @@ use lifeboat_model::{
     attach::Attachment,
     drill::Report,
     fleet::Fleet,
+    health::CheckReport,
     spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
     trace::TraceEvent,
 };
@@ -116,6 +117,13 @@ pub enum Input {
         /// What was found, or why nothing was.
         result: Result<Box<Report>, String>,
     },
+    /// An [`Effect::Look`] ended.
+    Looked {
+        /// Its number.
+        sequence: u64,
+        /// What was seen.
+        report: CheckReport,
+    },
     /// An operator wants something.
     Operator {
         /// The request, for [`Effect::Answer`].
@@ -181,6 +189,8 @@ pub enum ObjectKind {
     Restart,
     /// A start order.
     Order,
+    /// A check of VMs.
+    Check,
 }
 
 impl ObjectKind {
@@ -197,6 +207,7 @@ impl ObjectKind {
             Self::Rule => "rule",
             Self::Restart => "restart",
             Self::Order => "order",
+            Self::Check => "check",
         }
     }
 }
@@ -339,6 +350,17 @@ pub enum Effect {
     Drill {
         /// The fleet.
         fleet: Arc<Fleet>,
+    },
+    /// Look at a VM, once, within a limit that counts from when the look begins.
+    Look {
+        /// The look, for [`Input::Looked`].
+        sequence: u64,
+        /// The VM.
+        vm: VmName,
+        /// How.
+        look: CheckSpec,
+        /// How long it may take.
+        limit: Seconds,
     },
     /// Tell people.
     Tell(EventRecord),

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{Epoch, HostName, Time, VmName, VolumeName, trace::TraceEvent, trace::What};
+use lifeboat_model::{CheckName, Epoch, HostName, Time, VmName, VolumeName, trace::TraceEvent, trace::What};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Brain, Declared, Effect, Output, PlanId, RecoveryId, Settings,
     commands::Commands,
+    health::{Health, WatchKey},
     hosts::HostState,
     records::{Counters, EventRecord, HostRecord, PLAN_PART_BYTES, RecoveryRecord, Severity, VmRecord, VolumeRecord},
     timers::{Timer, Timers},
@@ -52,6 +53,7 @@ pub(super) struct Journal {
     pub(super) recoveries: BTreeSet<RecoveryId>,
     pub(super) new_plans: Vec<PlanId>,
     pub(super) counters: bool,
+    pub(super) watches: BTreeSet<WatchKey>,
     /// Specs and other records, already as bytes; none: removed.
     pub(super) raw: Vec<(String, Option<Vec<u8>>)>,
     pub(super) effects: Vec<Effect>,
@@ -114,6 +116,7 @@ impl Brain {
             counters: Counters::default(),
             execution: None,
             commands: Commands::default(),
+            health: Health::new(epoch),
             timers: Timers::default(),
             journal: Journal { next_event: 1, next_trace: 1, ..Journal::default() },
             ops: BTreeMap::new(),
@@ -163,6 +166,12 @@ impl Brain {
                 let record: VolumeRecord = read(key, value)?;
                 self.volumes.insert(VolumeName::new(name).map_err(|_| wrong())?, VolumeState::new(record));
             }
+            ("state", Some(("check", names))) => {
+                let (check, vm) = names.split_once('/').ok_or_else(wrong)?;
+                let check = CheckName::new(check).map_err(|_| wrong())?;
+                let vm = VmName::new(vm).map_err(|_| wrong())?;
+                self.health.restore((check, vm), read(key, value)?);
+            }
             ("recovery", None) => {
                 let record: RecoveryRecord = read(key, value)?;
                 self.recoveries.insert(record.id, record);
@@ -209,6 +218,7 @@ impl Brain {
         self.timers.set(Timer::Lead, self.now);
         self.timers.set(Timer::Settle, self.now + self.settings.liveness.grace_s);
         self.resume_drills();
+        self.sync_watches();
     }
 
     /// Tells people, and the log.
@@ -294,6 +304,10 @@ impl Brain {
         for name in journal.volumes {
             let record = self.volumes.get(&name).map(|volume| &volume.record);
             output.writes.push((format!("state/volume/{name}"), record.map(bytes)));
+        }
+        for key in journal.watches {
+            let record = self.health.record(&key).map(bytes);
+            output.writes.push((format!("state/check/{}/{}", key.0, key.1), record));
         }
         for id in journal.recoveries {
             output.writes.push((format!("recovery/{}", ordered(id.0)), self.recoveries.get(&id).map(bytes)));

@@ -83,6 +83,7 @@ impl Brain {
         self.try_new_fences();
         self.plan_fence_checks();
         self.terms_due.extend(self.hosts.keys().cloned());
+        self.sync_watches();
         let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
         self.tell(Severity::Info, text, |_| {});
         self.want_plan("the fleet was changed");
@@ -173,8 +174,10 @@ impl Brain {
             | ObjectKind::Group
             | ObjectKind::Rule
             | ObjectKind::Restart
-            | ObjectKind::Order => {}
+            | ObjectKind::Order
+            | ObjectKind::Check => {}
         }
+        self.sync_watches();
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
         Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })
@@ -228,7 +231,8 @@ impl Brain {
             | ObjectKind::Group
             | ObjectKind::Rule
             | ObjectKind::Restart
-            | ObjectKind::Order => {}
+            | ObjectKind::Order
+            | ObjectKind::Check => {}
         }
         Ok(())
     }
@@ -287,6 +291,7 @@ impl Brain {
         vm.given_up = None;
         vm.failures.clear();
         vm.avoid.clear();
+        self.forgive_checks(name);
         self.look_again(name);
         self.want_plan(format!("an operator wants {name} to run"));
     }

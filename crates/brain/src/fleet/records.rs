@@ -6,6 +6,7 @@
 //! | `state/host/NAME` | [`HostRecord`] |
 //! | `state/vm/NAME` | [`VmRecord`] |
 //! | `state/volume/NAME` | [`VolumeRecord`] |
+//! | `state/check/CHECK/VM` | [`WatchRecord`](super::health::WatchRecord) |
 //! | `recovery/ID` | [`RecoveryRecord`] |
 //! | `plan/ID/PART` | a [`PlanRecord`] in parts of at most [`PLAN_PART_BYTES`] |
 //! | `drill/last`, `drill/earlier` | [`Report`](lifeboat_model::drill::Report) |

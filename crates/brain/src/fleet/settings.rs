@@ -97,6 +97,22 @@ impl DrillTimes {
     }
 }
 
+/// When who looks at VMs is taken to be in trouble itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HealthSettings {
+    /// So many VMs at least must fail their checks at once,
+    pub trouble_vms: u32,
+    /// and so many percent of those that are looked at.
+    pub trouble_percent: u8,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self { trouble_vms: 3, trouble_percent: 50 }
+    }
+}
+
 /// All settings of the fleet's side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -109,6 +125,8 @@ pub struct Settings {
     pub fencing: Fencing,
     /// When everything is drilled.
     pub drill: DrillTimes,
+    /// When who looks at VMs is taken to be in trouble itself.
+    pub health: HealthSettings,
 }
 
 impl Settings {
@@ -129,6 +147,9 @@ impl Settings {
         }
         if self.retries.pause_s == Seconds::ZERO || self.retries.longest_pause_s < self.retries.pause_s {
             return Err("retries.pause_s must be above 0 and not above longest_pause_s".to_owned());
+        }
+        if self.health.trouble_vms < 2 || !(1..=100).contains(&self.health.trouble_percent) {
+            return Err("health.trouble_vms must be at least 2, and trouble_percent from 1 to 100".to_owned());
         }
         if self.retries.command_timeout_s < Seconds::new(1) {
             return Err("retries.command_timeout_s must be at least 1".to_owned());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{GroupName, HostName, Time, VmName, VolumeName};
+use lifeboat_model::{CheckName, GroupName, HostName, Time, VmName, VolumeName};
 
 use crate::message::CommandId;
 
@@ -33,6 +33,10 @@ pub(super) enum Timer {
     Vm(VmName),
     /// The daily drill.
     Drill,
+    /// A VM is to be looked at.
+    Look(CheckName, VmName),
+    /// Somebody who cannot see its VMs well may see them again: the agent of a host, or the controller (none).
+    Trouble(Option<HostName>),
     /// New hosts have had time to appear; placements that do not hurry may be planned.
     Settle,
 }

@@ -101,6 +101,7 @@ impl Brain {
             Phase::Starting { .. } | Phase::Running { .. } if unwanted => self.order_stop(name, true),
             Phase::Starting { .. } if state == VmRunState::Running => self.vm_started(name, host),
             Phase::Starting { .. } if !self.commands.has(name, vm.generation) => self.order_start(name, host),
+            Phase::Running { .. } if state == VmRunState::Watchdog => self.vm_hangs(name),
             Phase::Running { ready: None, .. } => self.begin_check(name),
             Phase::Stopping { .. } if !self.commands.has(name, vm.generation) => self.order_stop(name, true),
             _ => {}
@@ -117,7 +118,7 @@ impl Brain {
     }
 
     /// How long a VM has to answer its check.
-    fn start_limit(&self, start: Seconds) -> Seconds {
+    pub(super) fn start_limit(&self, start: Seconds) -> Seconds {
         self.settings.retries.start_timeout_s.max(start * 4)
     }
 
@@ -244,7 +245,7 @@ impl Brain {
 
     /// Counts a failure; whether the VM may be tried again. Its host is avoided when trying there again is no use, or was
     /// tried often enough.
-    fn count_failure(&mut self, name: &VmName, host: &HostName, why: &str, here_again: bool) -> bool {
+    pub(super) fn count_failure(&mut self, name: &VmName, host: &HostName, why: &str, here_again: bool) -> bool {
         let now = self.now;
         let retries = self.settings.retries.clone();
         let Some(vm) = self.vms.get_mut(name) else { return false };
@@ -357,6 +358,9 @@ impl Brain {
         self.journal.vms.insert(report.vm.clone());
         self.note_paused(&report.vm, report.state);
         self.tell(severity, text, |event| (event.host, event.vm) = (Some(host.clone()), Some(report.vm.clone())));
+        if report.state == VmRunState::Watchdog {
+            self.vm_hangs(&report.vm);
+        }
     }
 
     /// A VM's stop did not go well: orders it again.

@@ -2,7 +2,10 @@
 
 use std::{fmt, num::NonZeroUsize};
 
-use lifeboat_model::{BootId, Epoch, Generation, HostName, Time, VmName, running::RunningVm};
+use lifeboat_model::{
+    BootId, Epoch, Generation, HostName, Seconds, Time, VmName, health::CheckReport, running::RunningVm,
+    spec::CheckSpec,
+};
 
 use super::{Guard, HostRecord};
 use crate::message::{FromAgent, Order, ToAgent};
@@ -87,6 +90,13 @@ pub enum HostInput {
         /// The VM.
         vm: VmName,
     },
+    /// An [`HostEffect::Look`] ended.
+    Looked {
+        /// Its number.
+        sequence: u64,
+        /// What was seen.
+        report: CheckReport,
+    },
     /// Time has passed.
     Tick,
 }
@@ -165,6 +175,17 @@ pub enum HostEffect {
     },
     /// Have the hypervisor do something; answer with [`HostInput::OperationEnded`].
     Operate(Operation),
+    /// Look at a VM, once; answer with [`HostInput::Looked`].
+    Look {
+        /// Its number.
+        sequence: u64,
+        /// The VM.
+        vm: VmName,
+        /// How.
+        look: CheckSpec,
+        /// How long it may take, from when it begins.
+        limit: Seconds,
+    },
     /// Tell the host's operator.
     Tell(Notice),
 }

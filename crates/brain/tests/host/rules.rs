@@ -5,7 +5,12 @@ use lifeboat_brain::{
     host::{Act, HostInput, Notice},
     message::{Command, CommandId, FromAgent, LeaseTerms, Order, Outcome, ToAgent},
 };
-use lifeboat_model::{Epoch, Generation, Seconds, running::VmRunState};
+use lifeboat_model::{
+    Epoch, Generation, Seconds,
+    health::{CheckReport, CheckStatus},
+    running::VmRunState,
+    spec::CheckSpec,
+};
 
 fn welcome(epoch: u64, keep: &[(&str, u64)], leave: &[&str]) -> ToAgent {
     ToAgent::Welcome {
@@ -339,4 +344,50 @@ fn a_start_that_finds_an_earlier_process_has_failed_only_when_that_is_gone() {
     assert!(world.processes.is_empty());
     let last = answers(&world).pop().expect("an answer");
     assert!(matches!(last, (2, Outcome::Failed { retry_may_help: true, .. })), "{last:?}");
+}
+
+fn look(sequence: u64) -> ToAgent {
+    let look = CheckSpec::Tcp { address: "a:1".to_owned() };
+    ToAgent::Look { sequence, vm: vm("a"), look, limit: Seconds::new(1) }
+}
+
+fn looked(sequence: u64) -> HostInput {
+    HostInput::Looked { sequence, report: CheckReport::new(CheckStatus::Ok, "fine") }
+}
+
+fn told_looks(world: &World) -> Vec<u64> {
+    let looks = world.said.iter().filter_map(|said| match said {
+        FromAgent::Looked { sequence, .. } => Some(*sequence),
+        _ => None,
+    });
+    looks.collect()
+}
+
+#[test]
+fn a_look_is_answered_once_and_only_over_the_link_that_it_came_by() {
+    let mut world = led();
+    world.say(look(7));
+    world.say(look(7));
+    world.say(look(8));
+    assert_eq!(world.looks, [7, 8], "a repeated look is one");
+    world.feed(looked(7));
+    world.feed(looked(7));
+    assert_eq!(told_looks(&world), [7]);
+    world.disconnect();
+    world.advance_to_deadline();
+    world.connect();
+    world.say(welcome(1, &[], &[]));
+    world.feed(looked(8));
+    assert_eq!(told_looks(&world), [7], "what an earlier link's leader asked is of no use to this one's");
+}
+
+#[test]
+fn nobody_who_does_not_lead_has_vms_looked_at_and_no_flood_of_looks_grows() {
+    let mut world = World::new();
+    world.connect();
+    world.say(look(1));
+    assert!(world.looks.is_empty());
+    let mut world = led();
+    (0..2000).for_each(|sequence| world.say(look(sequence)));
+    assert_eq!((world.looks.len(), told_looks(&world).len()), (512, 1488), "the others are answered at once");
 }

@@ -57,6 +57,8 @@ pub struct World {
     pub notices: Vec<Notice>,
     /// What the guard was told last.
     pub lease: Option<Time>,
+    /// Looks that were begun.
+    pub looks: Vec<u64>,
     /// The next output is cut short by the agent's death: so many of its records get written, nothing is done.
     pub dies_after_records: Option<usize>,
     /// VMs whose process the agent cannot know to be gone.
@@ -84,6 +86,7 @@ impl World {
             said: Vec::new(),
             notices: Vec::new(),
             lease: None,
+            looks: Vec::new(),
             dies_after_records: None,
             doubtful: BTreeSet::new(),
             durable: HostMemory::default(),
@@ -320,6 +323,7 @@ impl World {
                 self.check_operation(&operation);
                 self.running.push(operation);
             }
+            HostEffect::Look { sequence, .. } => self.looks.push(sequence),
             HostEffect::Tell(notice) => {
                 if let Notice::Led { epoch, .. } = notice {
                     self.obeyed(epoch);

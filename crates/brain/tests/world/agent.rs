@@ -78,6 +78,10 @@ impl World {
             }
             ToAgent::Rejected { .. } => self.break_link(name),
             ToAgent::Heard { .. } | ToAgent::Terms(_) => {}
+            ToAgent::Look { sequence, vm, .. } => {
+                let report = self.report(&vm);
+                self.at(50, Happening::FromAgent(name.clone(), link, FromAgent::Looked { sequence, report }));
+            }
             ToAgent::Command(command) => {
                 assert_eq!(
                     machine.welcomed,

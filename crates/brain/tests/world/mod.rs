@@ -17,6 +17,7 @@ use lifeboat_brain::{
 use lifeboat_model::{
     Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
     attach::{Attachment, VolumePath},
+    health::{CheckReport, CheckStatus},
     spec::Declaration,
 };
 
@@ -89,6 +90,8 @@ pub struct World {
     pub array_ops: BTreeMap<lifeboat_brain::fleet::OpId, HostName>,
     pub most_ops: usize,
     pub guest_answers: bool,
+    /// What looks at VMs see; those that are not named are well.
+    pub checks: BTreeMap<VmName, CheckStatus>,
     pub faults: Faults,
     outputs: usize,
     pub effects: usize,
@@ -125,6 +128,7 @@ impl World {
             array_ops: BTreeMap::new(),
             most_ops: 0,
             guest_answers: true,
+            checks: BTreeMap::new(),
             faults: Faults::default(),
             outputs: 0,
             effects: 0,
@@ -305,6 +309,10 @@ impl World {
                 let after = if ok { 3000 } else { 60_000 };
                 self.at(after, Happening::ToBrain(life, Input::CheckEnded { vm, generation, result }));
             }
+            Effect::Look { sequence, vm, .. } => {
+                let report = self.report(&vm);
+                self.at(50, Happening::ToBrain(life, Input::Looked { sequence, report }));
+            }
             Effect::Tell(event) => self.log.push(format!("{} {:?}: {}", self.t(), event.severity, event.text)),
             Effect::Drill { fleet } => {
                 let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
@@ -313,6 +321,12 @@ impl World {
             Effect::Trace(_) => {}
             Effect::Answer { result, .. } => self.answers.push(result),
         }
+    }
+
+    /// What a look at a VM sees.
+    pub fn report(&self, vm: &VmName) -> CheckReport {
+        let status = self.checks.get(vm).copied().unwrap_or(CheckStatus::Ok);
+        CheckReport::new(status, &format!("it is {status}"))
     }
 
     fn break_link(&mut self, name: &HostName) {

@@ -10,6 +10,8 @@ pub const STATUS: &str = "/v1/status";
 pub const HOSTS: &str = "/v1/hosts";
 /// `GET`: a list of [`super::VmRow`].
 pub const VMS: &str = "/v1/vms";
+/// `GET`: a list of [`super::CheckRow`].
+pub const CHECKS: &str = "/v1/checks";
 /// `GET`: a list of [`super::VolumeRow`].
 pub const VOLUMES: &str = "/v1/volumes";
 /// `GET`: a list of [`super::RecoveryRow`].

@@ -149,6 +149,7 @@ const fn brain_kind(kind: Kind) -> ObjectKind {
         Kind::Rule => ObjectKind::Rule,
         Kind::Restart => ObjectKind::Restart,
         Kind::Order => ObjectKind::Order,
+        Kind::Check => ObjectKind::Check,
     }
 }
 

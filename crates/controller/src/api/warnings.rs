@@ -6,10 +6,10 @@ use lifeboat_brain::fleet::{
     Brain,
     records::{HostCondition, Phase, VmRecord, Wanted},
 };
-use lifeboat_client::api::{VmPhase, VolumeState, Warning};
+use lifeboat_client::api::{CheckState, VmPhase, VolumeState, Warning};
 use lifeboat_model::{HostName, Time, VmName, reason::Reason, running::VmRunState};
 
-use super::{progress, volumes};
+use super::{checks, progress, volumes};
 
 /// The most that are told at once.
 const MAX: usize = 20;
@@ -22,6 +22,8 @@ pub(super) fn all(brain: &Brain, now: Time) -> Vec<Warning> {
     for (name, vm) in brain.vms() {
         ranked.extend(of_vm(brain, name, vm));
     }
+    ranked.extend(of_who_looks(brain).map(|warning| (3, warning)));
+    ranked.extend(of_checks(brain).map(|warning| (3, warning)));
     ranked.extend(of_volumes(brain, now).map(|warning| (4, warning)));
     ranked.extend(of_agents(brain, now).map(|warning| (5, warning)));
     ranked.extend(of_fences(brain, now).map(|warning| (6, warning)));
@@ -66,6 +68,39 @@ fn of_vm(brain: &Brain, name: &VmName, vm: &VmRecord) -> Option<(u8, Warning)> {
     };
     let since_us = Some(vm.paused.unwrap_or(vm.since));
     Some((rank, Warning { since_us, vm: Some(name.clone()), ..warning(text, mend) }))
+}
+
+/// Who sees so many VMs fail at once that it is taken to be in trouble itself.
+fn of_who_looks(brain: &Brain) -> impl Iterator<Item = Warning> {
+    brain.troubles().iter().map(|(by, since)| {
+        let who = by.as_ref().map_or("This controller".to_owned(), |host| format!("The agent of {host}"));
+        let text = format!("{who} sees most of its VMs fail their checks at once: nothing is done about these VMs");
+        let mend = "look at its own network first; lifeboat get checks says what it sees".to_owned();
+        Warning { since_us: Some(*since), host: by.clone(), ..warning(text, mend) }
+    })
+}
+
+/// VMs that fail a check, one warning a VM and check.
+fn of_checks(brain: &Brain) -> impl Iterator<Item = Warning> {
+    brain.watches().iter().filter_map(|((check, vm), watch)| {
+        let said = watch.last.as_ref().map_or("", |(_, report)| report.output.as_str());
+        let (text, mend) = match checks::state_of(watch) {
+            CheckState::Held => {
+                let why = watch.record.held.as_deref().unwrap_or_default();
+                let text = format!("{vm} fails its check {check}: {said}. It is not restarted any more: {why}");
+                (text, format!("mend the cause, then lifeboat vm restart {vm}"))
+            }
+            CheckState::HardFailure => {
+                (format!("{vm} fails its check {check}: {said}"), format!("look at {vm}; lifeboat get checks {check}"))
+            }
+            CheckState::Unknown => {
+                let text = format!("check {check} of {vm} cannot be made: {said}");
+                (text, "mend the check, not the VM: nothing is known of it".to_owned())
+            }
+            CheckState::Ok | CheckState::Pending | CheckState::SoftFailure => return None,
+        };
+        Some(Warning { since_us: Some(watch.record.since), vm: Some(vm.clone()), ..warning(text, mend) })
+    })
 }
 
 /// What would give a VM a place.

@@ -6,7 +6,8 @@
 use std::{io, time::Duration};
 
 use async_trait::async_trait;
-use lifeboat_ports::{Check, CheckFailure};
+use lifeboat_model::health::{CheckReport, CheckStatus};
+use lifeboat_ports::Check;
 use tokio::{net::TcpStream, time::timeout};
 
 /// Looks whether a TCP port takes a connection.
@@ -20,13 +21,15 @@ pub struct TcpCheck {
 
 #[async_trait]
 impl Check for TcpCheck {
-    async fn look(&self) -> Result<(), CheckFailure> {
-        let problem = match timeout(self.limit, TcpStream::connect(&self.address)).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => seen(&error),
-            Err(_) => format!("no answer within {:?}", self.limit),
+    async fn look(&self) -> CheckReport {
+        let what = format!("TCP {}", self.address.escape_default());
+        let (status, seen) = match timeout(self.limit, TcpStream::connect(&self.address)).await {
+            Ok(Ok(_)) => (CheckStatus::Ok, "takes connections".to_owned()),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => (CheckStatus::Unknown, seen(&error)),
+            Ok(Err(error)) => (CheckStatus::Critical, seen(&error)),
+            Err(_) => (CheckStatus::Critical, format!("no answer within {:?}", self.limit)),
         };
-        Err(CheckFailure { what: format!("TCP {}", self.address.escape_default()), problem })
+        CheckReport::new(status, &format!("{what}: {seen}"))
     }
 }
 
@@ -67,9 +70,8 @@ mod tests {
         drop(down);
         let (up, down) = (check(format!("127.0.0.1:{up_port}")), check(format!("127.0.0.1:{down_port}")));
         conformance::check::run(&up, &down).await;
-        let failure = down.look().await.unwrap_err();
         assert_eq!(
-            failure.to_string(),
+            down.look().await.output,
             format!("TCP 127.0.0.1:{down_port}: the connection is refused: nothing listens on that port yet")
         );
     }
@@ -77,7 +79,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_is_resolved() {
         let (_up, port) = listener();
-        check(format!("localhost:{port}")).look().await.unwrap();
+        assert!(check(format!("localhost:{port}")).look().await.answers());
     }
 
     #[tokio::test]
@@ -93,15 +95,16 @@ mod tests {
         while let Ok(Ok(connection)) = timeout(quick.limit, TcpStream::connect(&quick.address)).await {
             kept.push(connection);
         }
-        let failure = quick.look().await.unwrap_err();
-        assert_eq!(failure.problem, "no answer within 100ms");
+        let report = quick.look().await;
+        assert!(report.output.ends_with(": no answer within 100ms"), "{report:?}");
     }
 
     #[tokio::test]
     async fn what_is_no_address_is_told_as_that() {
         for address in ["", "127.0.0.1", "127.0.0.1:notaport", "a\nb"] {
-            let failure = check(address).look().await.unwrap_err();
-            assert!(failure.problem.contains("not of the form"), "{address:?}: {failure}");
+            let report = check(address).look().await;
+            assert_eq!(report.status, CheckStatus::Unknown);
+            assert!(report.output.contains("not of the form"), "{address:?}: {report:?}");
         }
     }
 }

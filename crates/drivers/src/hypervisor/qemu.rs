@@ -31,7 +31,7 @@ mod watch;
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -269,6 +269,10 @@ impl Hypervisor for Qemu {
         running.process.reap();
         slot.forget(&running);
         Ok(())
+    }
+
+    fn guest_agent(&self, vm: &VmName) -> Option<PathBuf> {
+        Some(directory::VmDirectory::new(&self.shared.settings, vm).guest_agent_path())
     }
 
     async fn next_event(&self) -> VmEvent {

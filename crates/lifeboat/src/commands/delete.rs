@@ -6,7 +6,7 @@ use lifeboat_model::declaration::{Kind, Object};
 use crate::{context::Context, failure::Outcome, render::outcome};
 
 const HELP: &str = "\
-Kinds are host, vm, volume, array, class, group, rule, and restart and order for restart rules and start orders. What \
+Kinds are host, vm, volume, array, class, group, rule, check, and restart and order for restart rules and start orders. What \
 something else still needs is refused, with who needs it. A \
 VM that runs is stopped first. A volume is forgotten, its data is left alone.
 

@@ -14,6 +14,7 @@ Examples:
   lifeboat get hosts
   lifeboat get vms 'web-*' db-1        only these; * stands for anything
   lifeboat get vms -o json | jq -r '.[] | select(.phase == \"unplaced\") | .name'
+  lifeboat get checks                  each VM of each check
   lifeboat get recoveries              all of them, newest first
   lifeboat get recoveries 7            one of them, with its VMs";
 
@@ -31,6 +32,8 @@ enum What {
     Hosts(Names),
     /// VMs: where they run, and why not
     Vms(Names),
+    /// Checks of VMs: how each VM stands, what was seen last, what was measured
+    Checks(Names),
     /// Volumes: whose they are, and where they are mapped
     Volumes(Names),
     /// Recoveries: which host failed, how it was fenced, what came back
@@ -59,6 +62,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Outcome {
         What::Vms(only) => {
             let list = only.choose("VM", client.vms().await?, |row| row.name.as_str())?;
             show(context, &list, |list, look| rows::vms(list, now, look))
+        }
+        What::Checks(only) => {
+            let list = only.choose("check", client.checks().await?, |row| row.name.as_str())?;
+            show(context, &list, |list, look| rows::checks(list, now, look))
         }
         What::Volumes(only) => {
             let list = only.choose("volume", client.volumes().await?, |row| row.name.as_str())?;

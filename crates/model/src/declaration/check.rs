@@ -7,6 +7,7 @@ use crate::spec::{Declaration, VmSpec};
 use super::{Kind, MAX_PROBLEMS, Object, Places, Problem, nearest::nearest, read::objects};
 
 mod boot;
+mod checks;
 mod fences;
 mod groups;
 mod numbers;
@@ -24,6 +25,7 @@ pub fn check(declaration: &Declaration, known: &Declaration, places: &Places) ->
     check.fences(declaration);
     check.numbers(declaration, known);
     check.boot(declaration, known);
+    check.checks(declaration, known);
     check.problems.truncate(MAX_PROBLEMS);
     check.problems
 }

@@ -32,6 +32,7 @@ pub fn from_fleet(fleet: &Fleet) -> Declaration {
         rules: fleet.rules.iter().enumerate().filter_map(|(at, it)| rule(at, it)).collect(),
         restarts: Vec::new(),
         orders: Vec::new(),
+        checks: Vec::new(),
     }
 }
 

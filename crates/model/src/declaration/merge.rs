@@ -47,6 +47,7 @@ pub fn merge(known: &Declaration, new: &Declaration) -> Merged {
     merged.lay(Kind::Rule, &mut declaration.rules, &new.rules, |it| it.name.as_str());
     merged.lay(Kind::Restart, &mut declaration.restarts, &new.restarts, |it| it.name.as_str());
     merged.lay(Kind::Order, &mut declaration.orders, &new.orders, |it| it.name.as_str());
+    merged.lay(Kind::Check, &mut declaration.checks, &new.checks, |it| it.name.as_str());
     if declaration.classes.len() == new.classes.len() && declaration.classes != new.classes {
         declaration.classes.clone_from(&new.classes);
         merged.reordered(known, new);

@@ -26,11 +26,13 @@ pub enum Kind {
     Restart,
     /// A start order.
     Order,
+    /// A check of VMs.
+    Check,
 }
 
 impl Kind {
     /// All kinds, in the order in which they are spoken of.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Class,
         Self::Host,
         Self::Array,
@@ -40,6 +42,7 @@ impl Kind {
         Self::Rule,
         Self::Restart,
         Self::Order,
+        Self::Check,
     ];
 
     /// The word for one, as in a file's `[[vm]]` and in `lifeboat delete vm NAME`.
@@ -55,6 +58,7 @@ impl Kind {
             Self::Rule => "rule",
             Self::Restart => "restart",
             Self::Order => "order",
+            Self::Check => "check",
         }
     }
 
@@ -71,6 +75,7 @@ impl Kind {
             Self::Rule => "rules",
             Self::Restart => "restarts",
             Self::Order => "orders",
+            Self::Check => "checks",
         }
     }
 

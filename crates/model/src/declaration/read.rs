@@ -128,6 +128,7 @@ impl Reading {
         into.rules.extend(from.rules);
         into.restarts.extend(from.restarts);
         into.orders.extend(from.orders);
+        into.checks.extend(from.checks);
     }
 
     fn toml(&mut self, file: &Arc<str>, text: &str) {
@@ -166,7 +167,7 @@ impl Reading {
                 Some(meant) => format!("there is no section `{word}`; did you mean `[[{meant}]]`?"),
                 None => format!(
                     "there is no section `{}`. The sections are [[class]], [[host]], [[array]], [[volume]], [[vm]], \
-                     [[group]], [[rule]], [[restart]], [[order]] and [limits].",
+                     [[group]], [[rule]], [[restart]], [[order]], [[check]] and [limits].",
                     word.chars().take(60).collect::<String>()
                 ),
             };
@@ -231,6 +232,7 @@ impl Reading {
             Kind::Rule => push(&mut into.rules, value),
             Kind::Restart => push(&mut into.restarts, value),
             Kind::Order => push(&mut into.orders, value),
+            Kind::Check => push(&mut into.checks, value),
         }
     }
 }
@@ -260,5 +262,6 @@ pub(super) fn objects(declaration: &Declaration) -> Vec<Object> {
     declaration.rules.iter().for_each(|it| add(Kind::Rule, &it.name));
     declaration.restarts.iter().for_each(|it| add(Kind::Restart, &it.name));
     declaration.orders.iter().for_each(|it| add(Kind::Order, &it.name));
+    declaration.checks.iter().for_each(|it| add(Kind::Check, &it.name));
     objects
 }

@@ -31,9 +31,11 @@ pub fn users(object: &Object, declaration: &Declaration) -> Vec<Object> {
             };
             users.extend(declaration.groups.iter().filter(in_group).map(|it| Object::new(Kind::Group, &it.name)));
             users.extend(declaration.rules.iter().filter(bound).map(|it| Object::new(Kind::Rule, &it.name)));
+            let looks_at = |check: &&crate::spec::HealthCheck| check.vms.iter().any(|vm| vm.as_str() == name);
+            users.extend(declaration.checks.iter().filter(looks_at).map(|it| Object::new(Kind::Check, &it.name)));
         }
         // Where a VM first goes and who serves whom are not held by a host: they go with it.
-        Kind::Host | Kind::Group | Kind::Rule | Kind::Restart | Kind::Order => {}
+        Kind::Host | Kind::Group | Kind::Rule | Kind::Restart | Kind::Order | Kind::Check => {}
     }
     users
 }
@@ -55,6 +57,7 @@ pub fn remove(object: &Object, declaration: &mut Declaration) -> bool {
         Kind::Rule => take(&mut declaration.rules, |it| it.name.as_str() == name),
         Kind::Restart => take(&mut declaration.restarts, |it| it.name.as_str() == name),
         Kind::Order => take(&mut declaration.orders, |it| it.name.as_str() == name),
+        Kind::Check => take(&mut declaration.checks, |it| it.name.as_str() == name),
         Kind::Host => {
             for vm in &mut declaration.vms {
                 vm.host.take_if(|host| host.as_str() == name);

@@ -252,7 +252,7 @@ fn put_over(mut below: Declaration, above: Declaration) -> Declaration {
     if !above.classes.is_empty() {
         below.classes = above.classes;
     }
-    put!(hosts arrays volumes vms groups rules);
+    put!(hosts arrays volumes vms groups rules checks);
     below
 }
 

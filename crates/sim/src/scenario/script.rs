@@ -265,7 +265,9 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
             machinery(words, names)
         }
         ["array", ..] | ["volume", ..] => storage(words, names),
-        ["vm", ..] | ["fail-start", ..] | ["fail-migrate", ..] | ["kill", ..] | ["guest", ..] => vm(words, names),
+        ["vm", ..] | ["fail-start", ..] | ["fail-migrate", ..] | ["kill", ..] | ["guest", ..] | ["service", ..] => {
+            vm(words, names)
+        }
         ["maintenance", host, state] => Ok(Command::Maintenance(names.host(host)?, on_off(state)?)),
         ["drain", host] => Ok(Command::Drain(names.host(host)?)),
         ["confirm-off", host] => Ok(Command::ConfirmOff(names.host(host)?)),
@@ -308,6 +310,9 @@ fn machinery(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String>
         ["crash", "controller", rest @ ..] if rest.len() < 2 => Fault::ControllerDies(names.controller(rest.first())?),
         ["crash", "agent", host] => Fault::AgentDies(names.host(host)?),
         ["controller", number, "hang", span] => Fault::ControllerHangs(names.controller(Some(number))?, seconds(span)?),
+        ["controller", number, "blind", state] => {
+            Fault::ControllerBlind(names.controller(Some(number))?, on_off(state)?)
+        }
         ["controller", number, "dies-in", outputs] => {
             let outputs = self::number(outputs, "a number of outputs")?;
             Fault::ControllerDiesIn(names.controller(Some(number))?, outputs)
@@ -380,6 +385,9 @@ fn vm(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
             Ok(Command::Faults(vec![Fault::FailStarts(names.vm(vm)?, number(times, "a whole number")?)]))
         }
         ["kill", vm] => Ok(Command::Faults(vec![Fault::VmDies(names.vm(vm)?)])),
+        ["guest", vm, "hang"] => Ok(Command::Faults(vec![Fault::GuestHangs(names.vm(vm)?)])),
+        ["guest", vm, "panic"] => Ok(Command::Faults(vec![Fault::GuestPanics(names.vm(vm)?)])),
+        ["service", vm, state] => Ok(Command::Faults(vec![Fault::ServiceFails(names.vm(vm)?, !on_off(state)?)])),
         ["guest", vm, "shutdown"] => Ok(Command::Faults(vec![Fault::GuestShutsDown(names.vm(vm)?)])),
         _ => Err(format!("`{}` is no command; docs/scenarios.md lists them", words.join(" "))),
     }

@@ -2,7 +2,7 @@
 //! wrong with either is told with the line of the file.
 
 /// Sections that declare.
-const DECLARING: [&str; 8] = ["limits", "class", "host", "array", "volume", "vm", "group", "rule"];
+const DECLARING: [&str; 9] = ["limits", "class", "host", "array", "volume", "vm", "group", "rule", "check"];
 
 /// The declaring sections and the others; lines of the other part are empty in each.
 pub(super) fn split(text: &str) -> (String, String) {

@@ -170,6 +170,7 @@ impl World {
             HostEffect::Guard { until } => self.tell_guard(host, until),
             HostEffect::Kill { vm } => self.kill_on(host, &vm),
             HostEffect::Operate(operation) => self.operate(host, operation),
+            HostEffect::Look { sequence, vm, limit, look: _ } => self.agent_begins_look(host, sequence, vm, limit),
             HostEffect::Tell(notice) => self.noticed(host, &notice),
         }
     }

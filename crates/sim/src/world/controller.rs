@@ -52,7 +52,9 @@ pub struct Controller {
     pub(crate) ports: Ports,
     /// VMs that it looks at.
     checks: BTreeMap<VmName, Generation>,
-    random: Random,
+    pub(super) random: Random,
+    /// Whether it sees none of the VMs that it looks at.
+    pub(crate) blind: bool,
     /// Dies in the middle of the effects of its so-many-th output from now.
     pub(crate) dies_in: Option<u64>,
 }
@@ -93,6 +95,7 @@ impl World {
             checks: BTreeMap::new(),
             random: Random::of(self.settings.seed, &format!("controller-{controller}")),
             dies_in: None,
+            blind: false,
         });
         let at = Seconds::from_millis(10 * (controller as u64 + 1));
         self.after(at, Event::ControllerStarts { controller });
@@ -393,6 +396,9 @@ impl World {
                 let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
                 let input = Box::new(Input::DrillEnded { result });
                 self.after(Seconds::from_millis(200), Event::ControllerTold { controller, life, input });
+            }
+            Effect::Look { sequence, vm, limit, look: _ } => {
+                self.controller_begins_look(controller, life, sequence, vm, limit);
             }
             Effect::Tell(event) => {
                 if self.settings.timeline {

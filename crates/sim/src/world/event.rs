@@ -57,6 +57,10 @@ pub(super) enum Event {
     ArrayActs(Box<ArrayOp>),
     /// A controller's look at a VM comes to its end.
     CheckEnds { controller: usize, life: u32, vm: VmName, generation: Generation },
+    /// A controller's look for a health check ends.
+    ControllerLooks { controller: usize, life: u32, sequence: u64, vm: VmName },
+    /// An agent's look for a health check ends.
+    AgentLooks { host: HostIx, life: u32, sequence: u64, vm: VmName },
     /// A machine that hung goes on.
     Thaws { host: HostIx, boot: u32 },
     /// A controller that stood still goes on.
@@ -107,6 +111,10 @@ impl World {
             Event::CheckEnds { controller, life, vm, generation } => {
                 self.check_ends(controller, life, &vm, generation);
             }
+            Event::ControllerLooks { controller, life, sequence, vm } => {
+                self.controller_looks(controller, life, sequence, &vm);
+            }
+            Event::AgentLooks { host, life, sequence, vm } => self.agent_looks(host, life, sequence, &vm),
             Event::Thaws { host, boot } => self.thaws(host, boot),
             Event::ControllerThaws { controller, life } => self.controller_thaws(controller, life),
         }
@@ -119,6 +127,7 @@ impl World {
             | Event::AgentStarts { host, .. }
             | Event::AgentDurable { host, .. }
             | Event::AgentTold { host, .. }
+            | Event::AgentLooks { host, .. }
             | Event::Acts { host, .. }
             | Event::Booted { host, .. }
             | Event::ProcessEnds { host, .. }
@@ -139,6 +148,7 @@ impl World {
             Event::ControllerTick { controller, .. }
             | Event::Lease { controller, .. }
             | Event::ControllerTold { controller, .. }
+            | Event::ControllerLooks { controller, .. }
             | Event::CheckEnds { controller, .. } => Some(*controller),
             Event::Arrives { link, to: Direction::ToController, .. } => Some(self.links[*link as usize].controller),
             _ => None,

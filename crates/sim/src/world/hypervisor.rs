@@ -31,6 +31,10 @@ pub struct Guest {
     pub up: bool,
     /// Whether its guest stands still, since it cannot reach its volumes.
     pub stalled: bool,
+    /// Whether its guest hangs, until its process ends.
+    pub hung: bool,
+    /// Whether it has a watchdog, which sees that.
+    pub(super) watchdog: bool,
     pub(super) boots: bool,
     pub(super) ending: bool,
 }
@@ -39,11 +43,15 @@ impl Guest {
     /// Whether it answers.
     #[must_use]
     pub fn answers(&self) -> bool {
-        self.up && !self.stalled
+        self.up && !self.stalled && !self.hung
     }
 
     pub(super) fn report(&self, vm: &VmName) -> RunningVm {
-        let state = if self.stalled { VmRunState::IoError } else { VmRunState::Running };
+        let state = match self {
+            Self { stalled: true, .. } => VmRunState::IoError,
+            Self { hung: true, watchdog: true, .. } => VmRunState::Watchdog,
+            _ => VmRunState::Running,
+        };
         RunningVm { vm: vm.clone(), generation: self.generation, state }
     }
 }
@@ -57,6 +65,8 @@ pub struct VmWorld {
     pub(crate) fail_starts: u32,
     /// Whether its check gets no answer, whatever it does.
     unseen: bool,
+    /// Whether its service does not answer its health checks, wherever and however often it is started.
+    pub(crate) sick: bool,
     /// Since when it does not answer, though it did once; none: it answers, or never has.
     pub(super) lost_at: Option<Time>,
     /// When it came to answer last.
@@ -80,6 +90,7 @@ impl World {
             random: Random::of(seed, spec.name.as_str()),
             fail_starts: 0,
             unseen: false,
+            sick: false,
             lost_at: None,
             ready_at: None,
             ready_pid: None,
@@ -176,7 +187,10 @@ impl World {
         let pid = self.new_life();
         let machine = &mut self.machines[host.at()];
         let name = machine.name.clone();
-        machine.guests.insert(vm.clone(), Guest { pid, generation, up: false, stalled: false, boots, ending: false });
+        let watchdog = self.vms.get(vm).is_some_and(|world| world.spec.machine.watchdog.is_some());
+        let (up, stalled, hung, ending) = (false, false, false, false);
+        let guest = Guest { pid, generation, up, stalled, hung, watchdog, boots, ending };
+        machine.guests.insert(vm.clone(), guest);
         let mut event = self.event(What::VmStarted).host(&name).vm(vm);
         // Obeyed was the order when the operation began; if a later leader was obeyed since, its epoch is not the host's.
         event.epoch = (epoch >= self.promises.highest(&name)).then_some(epoch);
@@ -251,7 +265,7 @@ impl World {
         let machine = &mut self.machines[host.at()];
         let Some(guest) = machine.guests.get_mut(vm) else { return Some((Seconds::ZERO, OperationResult::Done)) };
         guest.ending = true;
-        let (pid, deaf) = (guest.pid, !guest.up || guest.stalled);
+        let (pid, deaf) = (guest.pid, !guest.answers());
         self.promises.stopping(vm);
         let span = match (graceful, deaf) {
             (false, _) => Seconds::from_millis(100),
@@ -296,7 +310,7 @@ impl World {
         self.stops_answering(vm, pid);
     }
 
-    fn stops_answering(&mut self, vm: &VmName, pid: u32) {
+    pub(super) fn stops_answering(&mut self, vm: &VmName, pid: u32) {
         let now = self.now;
         if let Some(world) = self.vms.get_mut(vm)
             && world.ready_pid == Some(pid)
@@ -308,6 +322,11 @@ impl World {
 
     /// A VM's process dies, or its guest shuts itself down.
     pub(crate) fn kill_vm(&mut self, vm: &VmName, by_guest: bool) {
+        self.end_vm(vm, by_guest, if by_guest { "its guest shut down" } else { "killed by signal 9" });
+    }
+
+    /// A VM's process ends by itself.
+    pub(crate) fn end_vm(&mut self, vm: &VmName, by_guest: bool, detail: &str) {
         let here = |world: &Self| world.machines.iter().position(|machine| machine.guests.contains_key(vm));
         let Some(at) = here(self) else { return };
         if self.machines[at].hung {
@@ -320,7 +339,7 @@ impl World {
             self.promises.shut_down(vm, self.now);
         }
         let Some(life) = self.machines[at].agent.as_ref().map(|agent| agent.life) else { return };
-        let detail = if by_guest { "its guest shut down" } else { "killed by signal 9" }.to_owned();
+        let detail = detail.to_owned();
         let input = HostInput::VmExited { vm: vm.clone(), generation, by_guest, detail };
         self.operation_ends(host, life, Seconds::from_millis(2), input);
     }

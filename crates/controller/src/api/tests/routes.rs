@@ -30,8 +30,9 @@ use tower::ServiceExt as _;
 use super::bench::{declaration, fleet};
 use crate::{
     api::{MAX_DECLARATION_BYTES, Service, router},
+    checks::Checks,
     clock::Clock,
-    config::{Admission, AdmissionMode},
+    config::{Admission, AdmissionMode, HealthConfig},
     effects::Effects,
     engine::{EPOCH_KEY, Engine},
     handle::{EventLog, Handle, INBOX},
@@ -76,6 +77,7 @@ impl Controller {
             clock,
             links: Links::default(),
             arrays: Arrays::default(),
+            checks: Checks::new(&HealthConfig::default()),
             log: Arc::clone(&log),
         };
         let engine = Engine {

@@ -26,14 +26,19 @@ pub(super) const MOST_NICS: usize = 8;
 /// The most volumes of a VM: sixteen PCI devices' functions.
 pub(super) const MOST_VOLUMES: usize = 128;
 
+/// The descriptor on which QEMU listens for whoever talks to the guest agent.
+pub(super) const GUEST_AGENT_FD: i32 = FIRST_TAP_FD + MOST_NICS as i32;
+
 /// The first PCI slots of each kind of device.
 const RNG_SLOT: usize = 2;
 const PANIC_SLOT: usize = 3;
 const NIC_SLOT: usize = 4;
 const VOLUME_SLOT: usize = 5;
+const CHANNEL_SLOT: usize = 0x18;
+const WATCHDOG_SLOT: usize = 0x19;
 
 // The last slots of a q35 are its own.
-const _: () = assert!(VOLUME_SLOT + MOST_VOLUMES / 8 < 0x1a && NIC_SLOT + MOST_NICS / 8 <= VOLUME_SLOT);
+const _: () = assert!(VOLUME_SLOT + MOST_VOLUMES / 8 <= CHANNEL_SLOT && NIC_SLOT + MOST_NICS / 8 <= VOLUME_SLOT);
 
 /// The longest serial number that a virtio disk has.
 const MOST_SERIAL_CHARS: usize = 20;
@@ -45,6 +50,7 @@ pub(super) fn arguments(config: &VmConfig, volumes: &Volumes, kvm: bool, console
     words.management(console_log);
     words.volumes(config, volumes);
     words.nics(&config.machine);
+    words.health(&config.machine);
     words.boot(&config.machine);
     words.0
 }
@@ -79,7 +85,9 @@ impl Words {
         self.json("-object", &json!({ "qom-type": "memory-backend-memfd", "id": "ram0", "size": size, "share": true }));
         self.option("-rtc", "base=utc");
         // A guest that ends stays as a process until it was seen how it ended.
-        self.option("-action", "reboot=reset,shutdown=pause,panic=pause");
+        // One whose watchdog runs out stands still: what is done about it is the leader's to say.
+        let watchdog = if config.machine.watchdog.is_some() { ",watchdog=pause" } else { "" };
+        self.option("-action", format!("reboot=reset,shutdown=pause,panic=pause{watchdog}"));
         self.flag("-S");
     }
 
@@ -134,6 +142,27 @@ impl Words {
         }
     }
 
+    /// Devices by which a guest says how it is, where they are asked for.
+    fn health(&mut self, machine: &MachineSpec) {
+        if machine.guest_agent {
+            self.option("-chardev", format!("socket,id=agent,fd={GUEST_AGENT_FD},server=on,wait=off"));
+            self.json(
+                "-device",
+                &json!({ "driver": "virtio-serial-pci", "id": "channels", "addr": place(CHANNEL_SLOT, 0) }),
+            );
+            self.json(
+                "-device",
+                &json!({
+                    "driver": "virtserialport", "id": "agent0", "bus": "channels.0", "nr": 1, "chardev": "agent",
+                    "name": "org.qemu.guest_agent.0",
+                }),
+            );
+        }
+        if machine.watchdog.is_some() {
+            self.json("-device", &json!({ "driver": "i6300esb", "id": "watchdog0", "addr": place(WATCHDOG_SLOT, 0) }));
+        }
+    }
+
     fn boot(&mut self, machine: &MachineSpec) {
         self.option("-boot", "menu=off,strict=on");
         let parts = [("-kernel", &machine.kernel), ("-initrd", &machine.initrd), ("-append", &machine.cmdline)];
@@ -153,7 +182,7 @@ mod tests {
     use lifeboat_model::{
         Generation, VmName, VolumeName,
         attach::{Attachment, VolumePath},
-        spec::NicSpec,
+        spec::{HealthAction, NicSpec},
     };
 
     use super::*;
@@ -198,16 +227,20 @@ mod tests {
 
     #[test]
     fn no_two_devices_share_a_place_and_all_names_fit() {
-        let words = arguments(&config(MOST_VOLUMES, MOST_NICS), &some(MOST_VOLUMES), false, Path::new("/log"));
+        let mut config = config(MOST_VOLUMES, MOST_NICS);
+        config.machine.guest_agent = true;
+        config.machine.watchdog = Some(HealthAction::Restart);
+        let words = arguments(&config, &some(MOST_VOLUMES), false, Path::new("/log"));
         let devices: Vec<Value> = words
             .windows(2)
             .filter(|pair| pair[0] == "-device")
             .map(|pair| serde_json::from_str(&pair[1]).unwrap())
             .collect();
-        let mut places: Vec<&str> = devices.iter().map(|device| device["addr"].as_str().unwrap()).collect();
+        let mut places: Vec<&str> = devices.iter().filter_map(|device| device["addr"].as_str()).collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places.len(), devices.len());
+        // The port of the guest agent's channel is on that channel's own bus.
+        assert_eq!(places.len(), devices.len() - 1);
         assert!(node(MOST_VOLUMES).len() <= 31);
     }
 }

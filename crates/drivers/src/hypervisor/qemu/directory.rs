@@ -7,6 +7,7 @@
 //! | `process.json` | | the QEMU process of that start |
 //! | `lock` | | locked (flock) by the QEMU process itself, through a descriptor that it inherits |
 //! | `qmp` | | its QMP socket |
+//! | `guest-agent` | | the socket of its channel to a guest agent, where its machine has one |
 //! | `qemu.log`, `console.log` | `state_dir/vms/VM` | what QEMU printed; what the guest wrote to its serial port |
 //!
 //! The lock is the truth about whether a VM runs here: the kernel drops it in the instant that QEMU ends, and no other
@@ -35,6 +36,9 @@ use super::{
 
 /// The descriptor by which QEMU holds its VM's lock.
 pub(super) const LOCK_FD: i32 = 3;
+
+/// The name of the socket of a VM's channel to a guest agent.
+const GUEST_AGENT: &str = "guest-agent";
 
 /// The longest path that the address of a unix socket takes.
 const MOST_SOCKET_PATH_BYTES: usize = 107;
@@ -155,6 +159,16 @@ impl VmDirectory {
     /// The path of the QMP socket.
     pub(super) fn socket(&self) -> io::Result<SocketPath> {
         SocketPath::new(&self.run, "qmp")
+    }
+
+    /// The path of the socket of its channel to a guest agent, short enough to listen at.
+    pub(super) fn guest_agent(&self) -> io::Result<SocketPath> {
+        SocketPath::new(&self.run, GUEST_AGENT)
+    }
+
+    /// The same path as it really is.
+    pub(super) fn guest_agent_path(&self) -> PathBuf {
+        self.run.join(GUEST_AGENT)
     }
 }
 

@@ -24,7 +24,7 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use super::{
-    command_line::{self, FIRST_TAP_FD, QMP_FD},
+    command_line::{self, FIRST_TAP_FD, GUEST_AGENT_FD, QMP_FD},
     directory::{LOCK_FD, Launch, VmDirectory},
     failure::{because, failed, files, of_start},
     logs,
@@ -189,7 +189,12 @@ fn spawn(settings: &QemuSettings, config: &VmConfig, kvm: bool) -> Result<Spawne
     let listener = listen(socket.as_path()).map_err(files("start", vm))?;
 
     let fds = std::iter::once((LOCK_FD, lock)).chain([(QMP_FD, listener)]).chain((FIRST_TAP_FD..).zip(taps));
-    let child = run(settings, &arguments, log, fds.collect()).map_err(|source| {
+    let mut fds: Vec<_> = fds.collect();
+    if config.machine.guest_agent {
+        let channel = directory.guest_agent().and_then(|socket| listen(socket.as_path()));
+        fds.push((GUEST_AGENT_FD, channel.map_err(files("start", vm))?));
+    }
+    let child = run(settings, &arguments, log, fds).map_err(|source| {
         let problem = format!("{} cannot be run", settings.binary.display());
         failed("start", vm, problem, Retry::MayHelp, Some(Box::new(source)))
     })?;
