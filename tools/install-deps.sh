@@ -24,12 +24,13 @@ fence_redfish        fence-agents-redfish|fence-agents  a second opinion on the 
 busybox              busybox-static                   the lab's guests
 ip                   iproute2                         the lab's networks
 nsenter              util-linux                       tests look into the lab's networks
+check_http           monitoring-plugins-basic         plugins that look at VMs, in tests
 xz                   xz-utils                         modules of Debian 13's kernel are packed with it
 LIST
 }
 
 say() { printf '%s\n' "$*"; }
-has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ]; }
+has() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/sbin/$1" ] || [ -x "/usr/lib/nagios/plugins/$1" ]; }
 
 id=unknown version=0 codename=
 if [ -r /etc/os-release ]; then

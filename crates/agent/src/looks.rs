@@ -10,14 +10,12 @@ use lifeboat_model::{
     spec::CheckSpec,
 };
 use lifeboat_ports::Hypervisor;
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 
 use crate::config::CheckSettings;
 
+/// How long a look waits for its turn.
+const TURN: std::time::Duration = std::time::Duration::from_secs(60);
 /// What a driver may take beyond a look's time limit, to end what it has started.
 const CLEAN_UP: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -47,9 +45,13 @@ impl Looker {
         let turns = Arc::clone(&self.turns);
         let longest = std::time::Duration::from(limit) + CLEAN_UP;
         self.looks.spawn(async move {
-            let Ok(_turn) = turns.acquire_owned().await else { return HostInput::Tick };
+            // By then the leader has given it up and asks again.
+            let Ok(Ok(_turn)) = timeout(TURN, turns.acquire_owned()).await else {
+                let report = CheckReport::new(CheckStatus::Unknown, "too many looks wait for their turn on this host");
+                return HostInput::Looked { sequence, report };
+            };
             // Within its own task, so that a driver's fault is a look that could not be made.
-            let inner = tokio::spawn(async move { timeout_at(Instant::now() + longest, check.look()).await });
+            let inner = tokio::spawn(async move { timeout(longest, check.look()).await });
             let unknown = |text: &str| CheckReport::new(CheckStatus::Unknown, text);
             let report = match AbortOnDrop(inner).wait().await {
                 Ok(Ok(report)) => report,

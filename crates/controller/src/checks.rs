@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The longest that one such look takes, when it is only a connection; others have more to do.
 const CONNECT: Duration = Duration::from_millis(500);
 const OTHER: Duration = Duration::from_secs(10);
+/// How long a look waits for its turn.
+const TURN: Duration = Duration::from_secs(60);
 /// What a driver may take beyond a look's time limit, to end what it has started.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 
@@ -72,7 +74,8 @@ impl Checks {
         let turns = Arc::clone(&self.turns);
         let longest = Duration::from(limit) + CLEAN_UP;
         tokio::spawn(async move {
-            let Ok(_turn) = turns.acquire_owned().await else { return };
+            // By then the brain has given it up and asks again: who waits is bounded by that.
+            let Ok(Ok(_turn)) = timeout(TURN, turns.acquire_owned()).await else { return };
             let report = timeout(longest, check.look()).await;
             let late = |_| CheckReport::new(CheckStatus::Unknown, "the look did not end in time");
             handle.input(Input::Looked { sequence, report: report.unwrap_or_else(late) }).await;

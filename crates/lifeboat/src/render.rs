@@ -3,6 +3,7 @@
 //! Nothing here reads a clock, a terminal or the environment: [`Look`] says how wide and how colourful the text may be
 //! and in which time zone, the views say what time it is at the controller. So each screen can be tested as it is.
 
+pub mod checks;
 pub mod drill;
 pub mod drilled;
 pub mod event;

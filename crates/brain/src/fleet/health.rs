@@ -175,8 +175,13 @@ impl Brain {
         let gone: Vec<WatchKey> = self.health.watches.keys().filter(|key| !wanted.contains(*key)).cloned().collect();
         for key in gone {
             self.timers.cancel(&Timer::Look(key.0.clone(), key.1.clone()));
-            if let Some(looking) = self.health.watches.remove(&key).and_then(|watch| watch.looking) {
+            let Some(watch) = self.health.watches.remove(&key) else { continue };
+            if let Some(looking) = watch.looking {
                 self.health.looks.remove(&looking.sequence);
+            }
+            if watch.record.failed || watch.record.state == WatchState::Unknown {
+                let text = format!("{} is not looked at by check {} any more", key.1, key.0);
+                self.watch_event(Severity::Info, text, &key);
             }
             self.journal.watches.insert(key);
         }
@@ -264,9 +269,13 @@ impl Brain {
         }
     }
 
+    /// Tells of a watch. With what is only good to know, its trouble is over.
     pub(super) fn watch_event(&mut self, severity: Severity, text: String, key: &WatchKey) {
         let host = self.vms.get(&key.1).and_then(|vm| vm.phase.may_run_on().cloned());
-        self.tell(severity, text, |event| (event.host, event.vm) = (host, Some(key.1.clone())));
+        let (trouble, over) = (format!("check {} of {}", key.0, key.1), severity == Severity::Info);
+        self.tell(severity, text, |event| {
+            (event.host, event.vm, event.trouble, event.over) = (host, Some(key.1.clone()), Some(trouble), over);
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{bench::Bench, guests};
 
-async fn start(qemu: &Qemu, config: &VmConfig) {
+pub async fn start(qemu: &Qemu, config: &VmConfig) {
     qemu.configure(config).await.unwrap();
     qemu.start(&config.vm, config.generation).await.unwrap();
 }

@@ -3,6 +3,7 @@
 
 mod bench;
 mod guests;
+mod health;
 mod lifecycle;
 mod network;
 mod storage;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::{
     context::{Context, now},
     failure::{Exit, Failure, Outcome},
-    render::{Look, recovery, rows},
+    render::{Look, checks, recovery, rows},
 };
 
 const HELP: &str = "\
@@ -65,7 +65,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Outcome {
         }
         What::Checks(only) => {
             let list = only.choose("check", client.checks().await?, |row| row.name.as_str())?;
-            show(context, &list, |list, look| rows::checks(list, now, look))
+            show(context, &list, |list, look| checks::list(list, now, look))
         }
         What::Volumes(only) => {
             let list = only.choose("volume", client.volumes().await?, |row| row.name.as_str())?;

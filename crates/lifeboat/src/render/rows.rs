@@ -1,10 +1,9 @@
-//! Lists: hosts, VMs, checks, volumes, recoveries.
+//! Lists: hosts, VMs, volumes, recoveries.
 
 use lifeboat_client::api::{
-    CheckRow, CheckState, Desired, HostCondition, HostRow, RecoveryRow, RecoveryState, VmPhase, VmRow, VolumeIntent,
-    VolumeRow, VolumeState,
+    Desired, HostCondition, HostRow, RecoveryRow, RecoveryState, VmPhase, VmRow, VolumeIntent, VolumeRow, VolumeState,
 };
-use lifeboat_model::{Time, fleet::Resources, health::CheckStatus, spec::CheckFrom};
+use lifeboat_model::{Time, fleet::Resources};
 
 use super::{
     Look,
@@ -130,66 +129,6 @@ pub fn vms(rows: &[VmRow], now: Time, look: &Look) -> String {
         ]);
     }
     table.render(look)
-}
-
-/// Checks of VMs.
-pub fn checks(rows: &[CheckRow], now: Time, look: &Look) -> String {
-    if rows.is_empty() {
-        return "No check is declared, or none has a VM: lifeboat apply FILE\n".to_owned();
-    }
-    let columns = [
-        Column::new("CHECK"),
-        Column::new("VM"),
-        Column::new("KIND").goes(2),
-        Column::new("FROM").goes(1),
-        Column::new("STATE"),
-        Column::new("SINCE").right().goes(3),
-        Column::new("RESTARTS").right().goes(4),
-        Column::new("LAST SEEN").cut(),
-    ];
-    let mut table = Table::new(columns);
-    for row in rows {
-        let warns = row.last.as_ref().is_some_and(|last| last.status == CheckStatus::Warning);
-        let tone = match row.state {
-            CheckState::Ok if warns => Tone::Busy,
-            CheckState::Ok => Tone::Good,
-            CheckState::Pending => Tone::Faint,
-            CheckState::SoftFailure | CheckState::Unknown => Tone::Busy,
-            CheckState::HardFailure | CheckState::Held => Tone::Bad,
-        };
-        let state = match row.state {
-            CheckState::SoftFailure => format!("{} {}/{}", row.state, row.failures, row.failures_allowed),
-            CheckState::Ok if warns => "warning".to_owned(),
-            state => state.to_string(),
-        };
-        let from = if row.from == CheckFrom::Agent { "agent" } else { "controller" };
-        table.row([
-            Cell::from(row.name.as_str()),
-            row.vm.as_str().into(),
-            row.kind.as_str().into(),
-            from.into(),
-            Cell::toned(tone, state),
-            when::age(row.since_us, now).into(),
-            if row.restarts > 0 { format!("{}/{}", row.restarts, row.restarts_allowed) } else { String::new() }.into(),
-            seen(row, now).into(),
-        ]);
-    }
-    table.render(look)
-}
-
-/// What was seen last, with what was measured; why nothing is looked at now.
-fn seen(row: &CheckRow, now: Time) -> String {
-    let mut parts = Vec::new();
-    if let Some(note) = &row.note {
-        parts.push(note.clone());
-    }
-    if let Some(last) = &row.last {
-        let age = row.looked_us.map(|at| format!(" ({} ago)", when::age(at, now))).unwrap_or_default();
-        let values: Vec<String> = last.performance.iter().take(3).map(ToString::to_string).collect();
-        let values = if values.is_empty() { String::new() } else { format!(" [{}]", values.join(" ")) };
-        parts.push(format!("{}{values}{age}", last.output));
-    }
-    parts.join("; ")
 }
 
 /// Volumes.

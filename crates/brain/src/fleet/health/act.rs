@@ -42,7 +42,7 @@ impl Brain {
         self.journal.watches.insert(key.clone());
         let (severity, what) = match action {
             HealthAction::Tell => (Severity::Critical, "Its check wants a person to look at it"),
-            _ => (Severity::Info, "Nothing is done about it, as its check says"),
+            _ => (Severity::Warning, "Nothing is done about it, as its check says"),
         };
         self.watch_event(severity, format!("{seen}. {what}"), key);
     }

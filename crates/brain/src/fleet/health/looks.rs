@@ -8,7 +8,11 @@ use lifeboat_model::{
 
 use super::{Looking, WatchKey, WatchState, fails};
 use crate::{
-    fleet::{Brain, Effect, records::Severity, timers::Timer},
+    fleet::{
+        Brain, Effect,
+        records::{Phase, Severity},
+        timers::Timer,
+    },
     message::ToAgent,
 };
 
@@ -60,13 +64,18 @@ impl Brain {
 
     /// Nothing can be said of a watch now.
     fn fall_quiet(&mut self, key: &WatchKey, why: String) {
+        // What was known of a VM that is still up stays known: that its host is silent for a moment says nothing of it.
+        let up = self.vms.get(&key.1).is_some_and(|vm| {
+            matches!(vm.phase, Phase::Running { ready: Some(_), .. }) && vm.enabled && vm.halted.is_none()
+        });
         let Some(watch) = self.health.watches.get_mut(key) else { return };
         watch.quiet = Some(why);
         watch.row = 0;
         if let Some(looking) = watch.looking.take() {
             self.health.looks.remove(&looking.sequence);
         }
-        if watch.record.state != WatchState::Pending {
+        let keeps = up && !matches!(watch.record.state, WatchState::Soft { .. });
+        if !keeps && watch.record.state != WatchState::Pending {
             self.set_watch_state(key, WatchState::Pending);
         }
     }

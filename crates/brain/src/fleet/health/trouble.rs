@@ -9,6 +9,8 @@ use crate::fleet::{Brain, records::Severity, timers::Timer};
 
 /// How often it is looked whether trouble is over.
 const LOOK_AGAIN: Seconds = Seconds::new(5);
+/// For so long at most a whole round of looks is waited for.
+const LONGEST_ROUND: Seconds = Seconds::new(300);
 
 impl Brain {
     /// VMs that fail now and VMs that were seen within a span, for one who looks. What has failed for longer already was
@@ -60,13 +62,21 @@ impl Brain {
             "{who} sees {failing} of {seen} VMs fail their checks at once: it may be in trouble itself (its network, most \
              often). Nothing is done about these VMs until most of them answer again"
         );
-        self.tell(Severity::Warning, text, |event| event.host = by.cloned());
+        let trouble = Some(trouble_of(by));
+        self.tell(Severity::Warning, text, |event| (event.host, event.trouble) = (by.cloned(), trouble));
+    }
+
+    /// The longest interval of those that one who looks has been given, within reason.
+    fn longest_interval(&self, by: Option<&HostName>) -> Seconds {
+        let from = if by.is_some() { CheckFrom::Agent } else { CheckFrom::Controller };
+        let intervals = self.declared.checks.values().filter(|check| check.from == from).map(|check| check.interval_s);
+        intervals.max().unwrap_or(LOOK_AGAIN).min(LONGEST_ROUND)
     }
 
     /// Looks whether who looks sees well again.
     pub(in crate::fleet) fn trouble_due(&mut self, by: &Option<HostName>) {
         let Some(since) = self.health.troubles.get(by).copied() else { return };
-        let longest = self.declared.checks.values().map(|check| check.interval_s).max().unwrap_or(LOOK_AGAIN);
+        let longest = self.longest_interval(by.as_ref());
         // What was seen before the trouble says nothing of its end.
         let within = (longest * 2).min(self.now.since(since));
         let (failing, seen) = self.seen_by(by.as_ref(), within);
@@ -86,6 +96,14 @@ impl Brain {
         let who = by.as_ref().map_or("This controller".to_owned(), |host| format!("The agent of {host}"));
         let took = self.now.since(since);
         let text = format!("{who} sees its VMs again, after {took}: their checks count again");
-        self.tell(Severity::Info, text, |event| event.host = by.clone());
+        let trouble = Some(trouble_of(by.as_ref()));
+        self.tell(Severity::Info, text, |event| {
+            (event.host, event.trouble, event.over) = (by.clone(), trouble, true);
+        });
     }
+}
+
+/// The name of the trouble of who looks.
+fn trouble_of(by: Option<&HostName>) -> String {
+    by.map_or("checks of the controller".to_owned(), |host| format!("checks of the agent of {host}"))
 }
