@@ -31,28 +31,35 @@ use lifeboat_model::{
     trace::{Source, TraceEvent, What},
 };
 
+mod brake;
 mod commands;
 mod declared;
 mod drain;
 mod drill;
+mod evidence;
 mod execution;
 mod fencing;
 pub mod health;
 mod hosts;
 mod io;
 mod journal;
+mod judging;
 mod maintenance;
 mod operator;
 mod paths;
 mod planning;
+mod policies;
 pub mod records;
 mod recoveries;
 mod settings;
 mod timers;
+mod verdicts;
 mod vms;
 mod volumes;
 
+pub use brake::{BrakeSettings, BrakeView};
 pub use declared::Declared;
+pub use evidence::{EvidenceSet, MAX_SOURCES};
 pub use execution::{Execution, StageHold, StepState};
 pub use fencing::{DeviceSaid, FenceChecked, FenceWait, Fencing, Rung, RungNow, RungRecord, RungState};
 pub use hosts::{HostState, Link};
@@ -61,6 +68,7 @@ pub use io::{
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
+pub use policies::{Policies, Policy, WhenIsolated};
 pub use settings::{DrillTimes, HealthSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
@@ -109,6 +117,9 @@ pub struct Brain {
     starting: BTreeMap<HostName, BTreeSet<VmName>>,
     /// VMs whose process may exist, by host.
     may_run: BTreeMap<HostName, BTreeSet<VmName>>,
+    /// Hosts whose policy may have changed.
+    policies_due: BTreeSet<HostName>,
+    brake: brake::Brake,
     next_op: u64,
     next_nonce: u64,
     /// Why the current plan no longer fits; none: it does.
@@ -149,6 +160,8 @@ impl Brain {
                 self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
             }
             Input::Looked { sequence, report } => self.looked(None, sequence, report),
+            Input::Evidence { host, source, says, detail } => self.note_evidence(&host, source, says, detail),
+            Input::References { reached } => self.references_answered(reached),
             Input::Operator { request, order } => self.operator(request, order),
         }
         while let Some(timer) = self.timers.pop(self.now) {
@@ -159,6 +172,7 @@ impl Brain {
         self.drain_next();
         self.close_recoveries();
         self.tell_terms();
+        self.adopt_policies();
         self.flush(output);
     }
 
@@ -174,6 +188,7 @@ impl Brain {
                 host.forgive_silence(grace);
             }
             self.forget_looks();
+            self.brake.forgive();
             self.tell(
                 Severity::Warning,
                 format!("This controller paused for {overdue}; it gives every host that time again before it judges its silence"),
@@ -184,7 +199,7 @@ impl Brain {
 
     fn timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Silence(host) => self.judge_silence(&host),
+            Timer::Silence(host) => self.judge(&host),
             Timer::Fence(host) => self.try_fence(&host),
             Timer::Lease(host) => self.look_at_lease(&host),
             Timer::Paths(host) => self.judge_paths(&host),

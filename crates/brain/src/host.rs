@@ -225,6 +225,7 @@ impl HostBrain {
                 self.granted_by_beat(sequence, lease_ms, out);
             }
             ToAgent::Heard { .. } => {}
+            ToAgent::Pace { heartbeat_ms } => self.links.pace(now, heartbeat_ms),
             ToAgent::Probe { nonce } => {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }

@@ -192,6 +192,11 @@ pub enum ToAgent {
         /// Its number.
         nonce: u64,
     },
+    /// From now on say Heartbeat so often.
+    Pace {
+        /// How often.
+        heartbeat_ms: u64,
+    },
     /// Do something.
     Command(Command),
     /// Look at a VM, once. A look that is lost with its link is asked for again.

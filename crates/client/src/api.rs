@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`StatusView`] |
 //! | `GET /v1/hosts` | | list of [`HostRow`] |
+//! | `GET /v1/hosts/{name}/evidence` | | [`EvidenceView`] |
 //! | `GET /v1/vms` | | list of [`VmRow`] |
 //! | `GET /v1/checks` | | list of [`CheckRow`], one for each VM of each check |
 //! | `GET /v1/volumes` | | list of [`VolumeRow`] |
@@ -37,6 +38,7 @@ mod check;
 mod drill;
 mod error;
 mod event;
+mod evidence;
 mod fence;
 mod host;
 mod notify;
@@ -54,6 +56,7 @@ pub use check::{CheckRow, CheckState};
 pub use drill::DrillView;
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
+pub use evidence::{EvidenceView, PolicyView};
 pub use fence::{DeviceTest, FenceTest, RungDevice, RungRow, RungState, RungTest};
 pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
 pub use notify::{NotifyTested, ReceiverRow};

@@ -18,9 +18,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, CheckRow, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, FenceTest, HostOrdered,
-        HostRow, MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow,
-        RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
+        ApplyOutcome, CheckRow, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, EvidenceView, FenceTest,
+        HostOrdered, HostRow, MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest,
+        ReceiverRow, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow,
+        path,
     },
 };
 
@@ -93,6 +94,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn hosts(&self) -> Result<Vec<HostRow>, ClientError> {
         self.get(path::HOSTS).await
+    }
+
+    /// What is known of a host, and what is judged by it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn evidence(&self, host: &HostName) -> Result<EvidenceView, ClientError> {
+        self.get(&path::evidence(host)).await
     }
 
     /// All VMs.

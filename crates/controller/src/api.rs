@@ -29,6 +29,7 @@ mod body;
 mod change;
 mod checks;
 mod drill;
+mod evidence;
 mod expected;
 mod failure;
 mod fences;
@@ -103,6 +104,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/hosts/{name}/maintenance", post(maintenance::maintain))
         .route("/v1/hosts/{name}/drain", post(maintenance::drain))
         .route("/v1/hosts/{name}/fence-test", post(fences::test))
+        .route("/v1/hosts/{name}/evidence", get(evidence::get))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
         .route(path::CHECKS, get(checks::list))

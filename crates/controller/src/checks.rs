@@ -13,6 +13,7 @@ use lifeboat_model::{
     health::{CheckReport, CheckStatus},
     spec::CheckSpec,
 };
+use lifeboat_ports::Check;
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
@@ -42,6 +43,11 @@ impl Checks {
         Self { plugin_directories: config.plugin_directories.clone().into(), turns }
     }
 
+    /// What looks once, within a limit.
+    pub(crate) fn check(&self, spec: &CheckSpec, limit: Duration) -> Box<dyn Check> {
+        check::check(spec, limit, &self.plugin_directories, None)
+    }
+
     /// Looks at a VM that starts.
     pub(crate) fn until_up(
         &self,
@@ -52,7 +58,7 @@ impl Checks {
         until: Instant,
     ) {
         let limit = if matches!(spec, CheckSpec::Tcp { .. }) { CONNECT } else { OTHER };
-        let check = check::check(spec, limit, &self.plugin_directories, None);
+        let check = self.check(spec, limit);
         tokio::spawn(async move {
             let result = loop {
                 let report = check.look().await;
@@ -70,7 +76,7 @@ impl Checks {
 
     /// Looks once, when it is its turn.
     pub(crate) fn once(&self, handle: Handle, sequence: u64, spec: &CheckSpec, limit: Seconds) {
-        let check = check::check(spec, limit.into(), &self.plugin_directories, None);
+        let check = self.check(spec, limit.into());
         let turns = Arc::clone(&self.turns);
         let longest = Duration::from(limit) + CLEAN_UP;
         tokio::spawn(async move {

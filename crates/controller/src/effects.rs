@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lifeboat_brain::fleet::{Effect, records::Severity};
 
 use crate::{
+    asking,
     checks::Checks,
     clock::Clock,
     drill, fencing,
@@ -31,6 +32,11 @@ impl Effects {
             Effect::CloseLink { link, .. } => self.links.close(link),
             Effect::Fence { host, attempt, device } => fencing::spawn(self.handle.clone(), host, attempt, device),
             Effect::ReadFence { host, look, device } => fencing::spawn_read(self.handle.clone(), host, look, device),
+            Effect::ReadPower { host, device } => asking::power(self.handle.clone(), host, device),
+            Effect::AskVm { host, vm, check } => {
+                asking::vm(self.handle.clone(), host, vm, self.checks.check(&check, asking::VM));
+            }
+            Effect::AskReferences { addresses } => asking::references(self.handle.clone(), addresses),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 let order = lifeboat_ports::MapOrder { epoch, generation };
                 self.arrays.spawn(self.handle.clone(), op, change, array, volume, host, order);

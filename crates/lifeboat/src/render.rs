@@ -7,6 +7,7 @@ pub mod checks;
 pub mod drill;
 pub mod drilled;
 pub mod event;
+pub mod evidence;
 pub mod explain;
 pub mod fence;
 pub mod outcome;

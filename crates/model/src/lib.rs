@@ -15,6 +15,7 @@
 //! | [`declaration`] | operators' files into a spec, and what is wrong with them |
 //! | [`drill`] | what a drill found, and how it got worse |
 //! | [`health`] | what a look at a VM saw |
+//! | [`liveness`] | what is judged of a host, by which rule, on what evidence |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
@@ -24,6 +25,7 @@ pub mod drill;
 pub mod fleet;
 pub mod health;
 mod json;
+pub mod liveness;
 pub mod name;
 pub mod notice;
 pub mod order;

@@ -38,7 +38,7 @@ fn group(name: &str, stages: &[&[&str]]) -> Group {
 }
 
 fn fleet(vms: Vec<Vm>, groups: Vec<Group>) -> Fleet {
-    let class = |name: &str| Class { name: name.parse().expect("a name"), rto_s: Seconds::new(600) };
+    let class = |name: &str| Class { name: name.parse().expect("a name"), rto_s: Seconds::new(600), liveness: None };
     Fleet { vms, groups, classes: ["gold", "silver", "bronze"].map(class).to_vec(), ..Fleet::empty() }
 }
 

@@ -16,6 +16,7 @@
 //! | the body of a controller, its store, the lead | `controller`, `store` |
 //! | arrays and volumes | `array` |
 //! | BMCs | `bmc` |
+//! | who is asked whether a host lives | `asking` |
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,6 +31,7 @@ use crate::{promises::Promises, queue::Queue, times::WorldTimes};
 
 mod agent;
 mod array;
+mod asking;
 mod bmc;
 mod controller;
 mod event;

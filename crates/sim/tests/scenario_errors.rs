@@ -243,7 +243,7 @@ fn what_does_not_come_is_told() {
         ("not_said = ['h1 has failed']", "should not have been"),
         ("sequence = ['h1 is fenced', 'h1 has failed']", "nobody was told after"),
         ("event = [{ text = 'h1 has failed', times = 3 }]", "told 2 times"),
-        ("event = [{ text = 'h1 has failed', to_s = 7 }]", "expected was ..7"),
+        ("event = [{ text = 'h1 has failed', to_s = 5 }]", "expected was ..5"),
         ("happened = ['h2 has lost its power']", "it did not happen"),
         ("not_happened = ['h1 has lost its power']", "should not have"),
         ("refused = ['never']", "no order was refused"),

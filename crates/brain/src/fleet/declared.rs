@@ -331,7 +331,8 @@ impl Declared {
     fn without_rules(&self) -> Fleet {
         let mut fleet = Fleet::empty();
         fleet.limits = self.limits.clone();
-        fleet.classes = self.classes.clone();
+        // How its hosts are judged is the controller's matter, not fleet/v1's.
+        fleet.classes = self.classes.iter().cloned().map(|class| Class { liveness: None, ..class }).collect();
         fleet.hosts = self.hosts.values().map(|spec| spec.as_host()).collect();
         fleet.vms = self.vms.values().map(|spec| spec.as_vm()).collect();
         fleet.volumes = self

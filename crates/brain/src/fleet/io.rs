@@ -8,6 +8,7 @@ use lifeboat_model::{
     drill::Report,
     fleet::Fleet,
     health::CheckReport,
+    liveness::{EvidenceSource, Saying},
     spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
     trace::TraceEvent,
 };
@@ -123,6 +124,22 @@ pub enum Input {
         sequence: u64,
         /// What was seen.
         report: CheckReport,
+    },
+    /// A source has said something of a host.
+    Evidence {
+        /// The host.
+        host: HostName,
+        /// The source.
+        source: EvidenceSource,
+        /// What it says.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
+    },
+    /// An [`Effect::AskReferences`] ended.
+    References {
+        /// How many took a connection.
+        reached: u64,
     },
     /// An operator wants something.
     Operator {
@@ -317,6 +334,28 @@ pub enum Effect {
         look: u64,
         /// The device.
         device: FenceSpec,
+    },
+    /// Read a host's power by one device, once, within 10 s or its own time limit. Always answered, with
+    /// [`Input::Evidence`] of that device.
+    ReadPower {
+        /// The host.
+        host: HostName,
+        /// The device.
+        device: FenceSpec,
+    },
+    /// Look at a VM once, within a second: does it answer? Always answered, with [`Input::Evidence`] of that VM.
+    AskVm {
+        /// The host that it runs on.
+        host: HostName,
+        /// The VM.
+        vm: VmName,
+        /// How.
+        check: CheckSpec,
+    },
+    /// See which of these addresses take a connection within half a second; answered with [`Input::References`].
+    AskReferences {
+        /// `address:port` each.
+        addresses: Vec<String>,
     },
     /// Map or unmap a volume.
     Volume {

@@ -124,6 +124,8 @@ impl Brain {
             failing_arrays: BTreeSet::new(),
             starting: BTreeMap::new(),
             may_run: BTreeMap::new(),
+            policies_due: BTreeSet::new(),
+            brake: super::brake::Brake::default(),
             next_op: 1,
             next_nonce: 1,
             replan: None,
@@ -157,7 +159,7 @@ impl Brain {
             ("spec", Some((kind, _))) => self.declared.restore(kind, key, value)?,
             ("state", Some(("host", name))) => {
                 let name = HostName::new(name).map_err(|_| wrong())?;
-                self.hosts.insert(name, HostState::new(read(key, value)?));
+                self.hosts.insert(name, HostState::new(read(key, value)?, self.settings.liveness.policy()));
             }
             ("state", Some(("vm", name))) => {
                 self.vms.insert(VmName::new(name).map_err(|_| wrong())?, read(key, value)?);
@@ -207,6 +209,8 @@ impl Brain {
                 self.starting.entry(host.clone()).or_default().insert(name.clone());
             }
         }
+        self.look_at_policies();
+        self.adopt_policies();
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {
             self.resume_host(&host);

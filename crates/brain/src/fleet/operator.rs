@@ -60,7 +60,7 @@ impl Brain {
         for host in &declaration.hosts {
             if !self.hosts.contains_key(&host.name) {
                 let record = HostRecord { since: self.now, ..HostRecord::default() };
-                self.hosts.insert(host.name.clone(), HostState::new(record));
+                self.hosts.insert(host.name.clone(), HostState::new(record, self.settings.liveness.policy()));
                 self.journal.hosts.insert(host.name.clone());
             }
         }
@@ -80,6 +80,7 @@ impl Brain {
                 self.journal.vms.insert(vm.name.clone());
             }
         }
+        self.look_at_policies();
         self.try_new_fences();
         self.plan_fence_checks();
         self.terms_due.extend(self.hosts.keys().cloned());
@@ -149,6 +150,8 @@ impl Brain {
         match kind {
             ObjectKind::Host => {
                 if let Some((name, _)) = self.hosts.remove_entry(name) {
+                    self.brake.set_silent(&name, None);
+                    self.release(&name);
                     self.journal.hosts.insert(name);
                 }
             }
@@ -178,6 +181,7 @@ impl Brain {
             | ObjectKind::Check => {}
         }
         self.sync_watches();
+        self.look_at_policies();
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
         Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })

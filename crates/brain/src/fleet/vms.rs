@@ -45,7 +45,7 @@ impl Brain {
         {
             names.remove(name);
         }
-        vm.phase = phase;
+        let before = std::mem::replace(&mut vm.phase, phase.clone());
         vm.since = now;
         vm.paused = None;
         vm.halted = None;
@@ -57,6 +57,7 @@ impl Brain {
         }
         self.journal.vms.insert(name.clone());
         self.terms_due.extend(self.vms.get(name).and_then(|vm| vm.last_host.clone()));
+        self.moves(&before, &phase);
         self.execution_changed();
     }
 

@@ -18,6 +18,7 @@ use lifeboat_model::{
     Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
     attach::{Attachment, VolumePath},
     health::{CheckReport, CheckStatus},
+    liveness::{EvidenceSource, Saying},
     spec::Declaration,
 };
 
@@ -92,6 +93,12 @@ pub struct World {
     pub guest_answers: bool,
     /// What looks at VMs see; those that are not named are well.
     pub checks: BTreeMap<VmName, CheckStatus>,
+    /// Whether VMs answer those who ask about their host.
+    pub vms_seen: bool,
+    /// How long reading a host's power takes.
+    pub power_read_ms: u64,
+    /// Whether the controller's references take connections.
+    pub references: bool,
     pub faults: Faults,
     outputs: usize,
     pub effects: usize,
@@ -112,6 +119,10 @@ pub fn vm(name: &str) -> VmName {
 
 impl World {
     pub fn new(declaration: Declaration, faults: Faults) -> Self {
+        Self::with(declaration, faults, Settings::default())
+    }
+
+    pub fn with(declaration: Declaration, faults: Faults, settings: Settings) -> Self {
         let mut world = Self {
             now: Time::from_micros(1_000_000_000_000),
             queue: BTreeMap::new(),
@@ -129,6 +140,9 @@ impl World {
             most_ops: 0,
             guest_answers: true,
             checks: BTreeMap::new(),
+            vms_seen: false,
+            power_read_ms: 5000,
+            references: true,
             faults: Faults::default(),
             outputs: 0,
             effects: 0,
@@ -136,7 +150,7 @@ impl World {
             starts: Vec::new(),
             answers: Vec::new(),
             next_link: 0,
-            settings: Settings::default(),
+            settings,
         };
         for spec in &declaration.hosts {
             let machine = Machine {
@@ -313,6 +327,9 @@ impl World {
                 let report = self.report(&vm);
                 self.at(50, Happening::ToBrain(life, Input::Looked { sequence, report }));
             }
+            effect @ (Effect::ReadPower { .. } | Effect::AskVm { .. } | Effect::AskReferences { .. }) => {
+                self.asked(effect);
+            }
             Effect::Tell(event) => self.log.push(format!("{} {:?}: {}", self.t(), event.severity, event.text)),
             Effect::Drill { fleet } => {
                 let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
@@ -327,6 +344,38 @@ impl World {
     pub fn report(&self, vm: &VmName) -> CheckReport {
         let status = self.checks.get(vm).copied().unwrap_or(CheckStatus::Ok);
         CheckReport::new(status, &format!("it is {status}"))
+    }
+
+    /// Somebody is asked whether a host lives.
+    fn asked(&mut self, effect: Effect) {
+        let life = self.life;
+        match effect {
+            Effect::ReadPower { host, device } => {
+                let machine = &self.hosts[&host];
+                let says = match (machine.bmc, machine.power) {
+                    (false, _) => Saying::Unknown,
+                    (true, true) => Saying::PowerOn,
+                    (true, false) => Saying::PowerOff,
+                };
+                let source = EvidenceSource::Power { device: device.name().clone() };
+                self.at(
+                    self.power_read_ms,
+                    Happening::ToBrain(life, Input::Evidence { host, source, says, detail: None }),
+                );
+            }
+            Effect::AskVm { host, vm, .. } => {
+                let machine = &self.hosts[&host];
+                let answers = machine.power && !machine.frozen && self.vms_seen && machine.vms.contains_key(&vm);
+                let says = if answers { Saying::Lives } else { Saying::Silent };
+                let source = EvidenceSource::Service { vm };
+                self.at(100, Happening::ToBrain(life, Input::Evidence { host, source, says, detail: None }));
+            }
+            Effect::AskReferences { .. } => {
+                let reached = u64::from(self.references);
+                self.at(100, Happening::ToBrain(life, Input::References { reached }));
+            }
+            _ => {}
+        }
     }
 
     fn break_link(&mut self, name: &HostName) {

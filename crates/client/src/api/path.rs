@@ -80,6 +80,12 @@ pub fn fence_test(host: &HostName) -> String {
     format!("{HOSTS}/{host}/fence-test")
 }
 
+/// `GET`: [`super::EvidenceView`].
+#[must_use]
+pub fn evidence(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/evidence")
+}
+
 /// `DELETE`: a declared thing.
 #[must_use]
 pub fn object(object: &Object) -> String {

@@ -59,7 +59,7 @@ fn fleet(vms: u32, volumes: u32) -> Result<Fleet, PaperError> {
         vms: Vec::new(),
         volumes: Vec::new(),
         arrays: vec![Array { name: ArrayName::new("a")?, max_ops: 4 * 11, remap_s: Seconds::new(REMAP_S) }],
-        classes: vec![Class { name: class.clone(), rto_s: Seconds::new(3600) }],
+        classes: vec![Class { name: class.clone(), rto_s: Seconds::new(3600), liveness: None }],
         groups: Vec::new(),
         rules: Vec::new(),
         limits: Limits { starts_per_host: 4, maps_per_host: 4, fence_s: Seconds::ZERO },
