@@ -97,7 +97,7 @@ fn a_failure_in_between_is_soft_and_an_answer_ends_the_row() {
 #[test]
 fn a_check_that_is_deleted_leaves_no_record_and_one_with_a_vm_that_is_not_up_looks_at_nothing() {
     let mut world = up("");
-    assert!(world.store.contains_key("state/check/web/v1"));
+    assert!(world.store.contains_key("state/check/web/v1"), "{:?}", world.store.keys());
     world.order(OperatorOrder::Vm { vm: vm("v1"), action: VmAction::Stop });
     world.checks.insert(vm("v1"), CheckStatus::Critical);
     world.run(300);

@@ -21,11 +21,11 @@ fn parallel_is_up_to_11_and_with_4_disks_up_to_44_times_as_fast_and_lifeboat_is_
 }
 
 #[test]
-fn recovery_takes_the_detection_time_and_a_start_longer_with_each_vm_of_the_host() {
+fn recovery_takes_longer_with_more_vms_and_is_there_before_the_silence_is_over_where_the_power_is_read_as_off() {
     let figure = infn::figure().unwrap();
     let lines = &figure.chart.series;
     for (one, five) in lines[0].points.iter().zip(&lines[1].points) {
-        assert!(one.1 > one.0 && five.1 > one.1, "{one:?} {five:?}");
+        assert!(one.1 < one.0 + 35.0 && five.1 > one.1, "{one:?} {five:?}");
     }
 }
 

@@ -64,13 +64,22 @@ pub(super) struct Journal {
 impl Journal {
     /// Whether nothing is to be written.
     fn is_empty(&self) -> bool {
-        self.hosts.is_empty()
-            && self.vms.is_empty()
-            && self.volumes.is_empty()
-            && self.recoveries.is_empty()
-            && self.new_plans.is_empty()
-            && !self.counters
-            && self.raw.is_empty()
+        // Every field is named, so that a new kind of record is not forgotten here.
+        let Self {
+            hosts,
+            vms,
+            volumes,
+            recoveries,
+            new_plans,
+            counters,
+            watches,
+            raw,
+            effects: _,
+            next_event: _,
+            next_trace: _,
+        } = self;
+        let nothing = hosts.is_empty() && vms.is_empty() && volumes.is_empty() && recoveries.is_empty();
+        nothing && new_plans.is_empty() && !counters && watches.is_empty() && raw.is_empty()
     }
 }
 

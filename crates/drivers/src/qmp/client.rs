@@ -197,7 +197,11 @@ impl Qmp {
         let negotiate = async {
             for _ in 1..TRIES {
                 match Self::negotiate(socket, limit).await {
-                    Err(QmpError::Protocol { problem: GREETED_AGAIN, .. } | QmpError::Timeout { .. }) => {}
+                    Err(
+                        QmpError::Protocol { problem: GREETED_AGAIN, .. }
+                        | QmpError::Timeout { .. }
+                        | QmpError::Closed { .. },
+                    ) => {}
                     result => return result,
                 }
             }
