@@ -71,7 +71,7 @@ pub fn figure() -> Result<Figure, PaperError> {
         Table::new(about, &["detection", "prototype, 1 VM", "Lifeboat, 1 VM", "prototype, 5 VMs", "Lifeboat, 5 VMs"]);
     let title = "Time to recover by detection time";
     let mut series = ["Lifeboat, 1 VM", "Lifeboat, 5 VMs"].map(Series::new);
-    let mut theirs = Series::marks("prototype of 2007 (1 VM; 5 VMs)");
+    let mut theirs = Series::marks("prototype of 2007");
     for detection in [None, Some(20), Some(40), Some(60)] {
         let mut row = vec![detection.map_or("default, 3 s".to_owned(), |seconds| format!("{seconds} s"))];
         for (vms, series) in [1, 5].into_iter().zip(&mut series) {
