@@ -24,6 +24,7 @@ fence_redfish        fence-agents-redfish|fence-agents  a second opinion on the 
 busybox              busybox-static                   the lab's guests
 ip                   iproute2                         the lab's networks
 nsenter              util-linux                       tests look into the lab's networks
+sqlite3              sqlite3                          reads rasdaemon's database, in tests
 xz                   xz-utils                         modules of Debian 13's kernel are packed with it
 LIST
 }

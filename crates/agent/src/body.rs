@@ -7,7 +7,8 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use lifeboat_brain::host::{
     Guard, HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow,
 };
-use lifeboat_model::{Seconds, Time};
+use lifeboat_brain::message::Going;
+use lifeboat_model::{Seconds, Time, hardware::HardwareReading};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
@@ -22,6 +23,7 @@ use crate::{
     error::clean,
     guard::{GuardWatch, boottime_ns},
     journal::Journal,
+    leaving::{self, Leaving},
     link::{Link, LinkEvent},
     operations::{carry_out, told},
     records::RecordFile,
@@ -89,6 +91,8 @@ pub(crate) struct Body {
     trouble: Trouble,
     guard: GuardWatch,
     guarded: Guard,
+    leaving: Leaving,
+    readings: mpsc::Receiver<Vec<HardwareReading>>,
 }
 
 impl Body {
@@ -99,6 +103,8 @@ impl Body {
         tls: Arc<ClientConfig>,
         hypervisor: Arc<dyn Hypervisor>,
         guard: GuardWatch,
+        leaving: Leaving,
+        readings: mpsc::Receiver<Vec<HardwareReading>>,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
@@ -115,6 +121,8 @@ impl Body {
             trouble: Trouble::default(),
             guard,
             guarded: Guard::Absent,
+            leaving,
+            readings,
         }
     }
 
@@ -139,11 +147,27 @@ impl Body {
         self.take_in(first);
         let mut looks = interval(GUARD_LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When the system shuts down, the agent ends at this time at the latest.
+        let mut last: Option<Instant> = None;
         loop {
+            if last.is_some() && *self.leaving.may_go.borrow() {
+                break;
+            }
             let deadline = self.brain.next_deadline().map(|time| self.clock.instant(time));
             let has_room = self.journal.waiting() < MAX_WAITING;
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut shutdown, if last.is_none() => {
+                    if !self.leaves().await {
+                        break;
+                    }
+                    last = Some(Instant::now() + Duration::from_secs(self.leaving.config.wait_s));
+                }
+                () = sleep_until(last.unwrap_or_else(Instant::now)), if last.is_some() => {
+                    warn!("the time is over, and the controller has not let this host go; it goes as it is");
+                    break;
+                }
+                Some(readings) = self.readings.recv() => self.take_in(HostInput::Hardware { readings }),
+                Some(going) = self.leaving.asked.recv() => self.announce(going),
                 Some(event) = self.events.recv(), if has_room => self.link_event(event),
                 event = self.hypervisor.next_event() => self.take_in(told(event)),
                 Some(ended) = self.operations.join_next() => {
@@ -160,6 +184,23 @@ impl Body {
             }
         }
         self.end().await;
+    }
+
+    /// Whether the host goes with the agent, which is then announced if it was not.
+    async fn leaves(&mut self) -> bool {
+        if !self.leaving.goes
+            && let Some(going) = leaving::going(&self.leaving.config.jobs_command).await
+        {
+            self.announce(going);
+        }
+        self.leaving.goes
+    }
+
+    fn announce(&mut self, going: Going) {
+        info!("this host is about to go: {going:?}");
+        self.leaving.goes = going != Going::Stays;
+        self.leaving.may_go.send_replace(false);
+        self.take_in(HostInput::Announce { going });
     }
 
     /// Lets what runs end, within bounds.
@@ -215,6 +256,10 @@ impl Body {
                 HostEffect::Guard { until } => self.guard.tell(until.map(|until| self.clock.boottime_ns(until))),
                 HostEffect::Kill { vm } => self.kill(vm),
                 HostEffect::Operate(operation) => self.operate(operation),
+                HostEffect::MayGo => {
+                    info!("the controller lets this host go");
+                    self.leaving.may_go.send_replace(true);
+                }
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
         }

@@ -24,8 +24,10 @@ mod body;
 mod config;
 mod error;
 mod guard;
+mod hardware;
 mod join;
 mod journal;
+mod leaving;
 mod link;
 mod lock;
 mod operations;
@@ -47,10 +49,11 @@ use tracing::{info, warn};
 pub use config::{AgentConfig, ConfigError, ControllerAddress, NotAnAddress};
 pub use error::AgentError;
 pub use guard::{GuardError, GuardOptions, guard};
+pub use leaving::{LeavingConfig, SOCKET};
 pub use lock::LockError;
 pub use records::{RECORDS_FILE, RecordsError};
 
-use crate::{body::Body, guard::GuardWatch, lock::DirLock, records::RecordFile};
+use crate::{body::Body, guard::GuardWatch, leaving::Leaving, lock::DirLock, records::RecordFile};
 
 /// Threads for writing files and the like, at most.
 const BLOCKING_THREADS: usize = 64;
@@ -130,7 +133,10 @@ async fn run_locked(
     let (guard, until_ns) = GuardWatch::open(options, config.guard_program.clone())
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
-    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor, guard);
+    let mut tasks = tokio::task::JoinSet::new();
+    let leaving = Leaving::begin(config.leaving.clone(), &config.run_dir, &mut tasks);
+    let readings = hardware::begin(config.hardware.clone(), &mut tasks);
+    let body = Body::new(brain, file, config.controllers.clone(), tls, hypervisor, guard, leaving, readings);
     let lease = until_ns.map(|until| body.at_boottime(until));
     body.run(HostInput::Found { vms, lease }, shutdown).await;
     Ok(())

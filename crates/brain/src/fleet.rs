@@ -36,9 +36,12 @@ mod declared;
 mod drain;
 mod execution;
 mod fencing;
+mod flapping;
+mod hardware;
 mod hosts;
 mod io;
 mod journal;
+mod leaving;
 mod maintenance;
 mod operator;
 mod paths;
@@ -53,13 +56,15 @@ mod volumes;
 pub use declared::Declared;
 pub use execution::{Execution, StageHold, StepState};
 pub use fencing::{DeviceSaid, FenceChecked, FenceWait, Fencing, Rung, RungNow, RungRecord, RungState};
+pub use hardware::{HardwareRecord, HardwareSettings, Suspect};
 pub use hosts::{HostState, Link};
 pub use io::{
     Answer, Effect, FenceProof, Input, LinkId, ObjectKind, OpId, OperatorOrder, Output, PlanId, RecoveryId, Refusal,
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
-pub use settings::{Liveness, Retries, Settings};
+pub use lifeboat_model::spec::LeavePolicy;
+pub use settings::{Failback, Flapping, LeavingSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
 use commands::Commands;
@@ -148,6 +153,7 @@ impl Brain {
         self.plan_if_needed();
         self.advance();
         self.drain_next();
+        self.let_go();
         self.close_recoveries();
         self.tell_terms();
         self.flush(output);
@@ -186,6 +192,9 @@ impl Brain {
             }
             Timer::Command(id) => self.repeat_command(id),
             Timer::Maintenance(host) => self.maintenance_is_over(&host),
+            Timer::HeldOut(host) => drop(self.let_in(&host, "its time is over")),
+            Timer::Failback(host) => self.failback_timer(&host),
+            Timer::Leaving(host) => self.leaving_timer(&host),
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),
             Timer::Settle => self.want_plan("hosts have had time to appear"),

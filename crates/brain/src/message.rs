@@ -19,6 +19,7 @@
 use lifeboat_model::{
     BootId, Epoch, Generation, HostName, VmName,
     attach::Attachment,
+    hardware::HardwareReading,
     running::RunningVm,
     spec::{Isolation, MachineSpec},
 };
@@ -118,6 +119,28 @@ pub enum FromAgent {
     },
     /// A VM's guest stopped executing, or goes on.
     VmChanged(RunningVm),
+    /// What its sources say of the hardware.
+    Hardware {
+        /// The readings, one a source.
+        readings: Vec<HardwareReading>,
+    },
+    /// Its host is about to go, or stays after all. Said again on each new link.
+    Leaving {
+        /// Which.
+        going: Going,
+    },
+}
+
+/// What a host is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Going {
+    /// It shuts down, and stays so.
+    Shutdown,
+    /// It comes back by itself.
+    Reboot,
+    /// It stays: what it said before was called off.
+    Stays,
 }
 
 /// How a command ended.
@@ -184,6 +207,8 @@ pub enum ToAgent {
         /// Its number.
         nonce: u64,
     },
+    /// A host that leaves may: nothing that runs there is waited for.
+    MayGo,
     /// Do something.
     Command(Command),
 }

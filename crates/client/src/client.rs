@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, FenceTest, HostOrdered, HostRow,
+        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, FenceTest, HardwareView, HostOrdered, HostRow,
         MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest, ReceiverRow, RecoveryRow,
         RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
@@ -165,6 +165,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn maintain(&self, host: &HostName, request: &MaintenanceRequest) -> Result<HostOrdered, ClientError> {
         self.post(&path::maintenance(host), request).await
+    }
+
+    /// What is known of a host's hardware.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hardware(&self, host: &HostName) -> Result<HardwareView, ClientError> {
+        self.get(&path::hardware(host)).await
+    }
+
+    /// Has the VMs that belong to a host go back to it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn failback(&self, host: &HostName) -> Result<HostOrdered, ClientError> {
+        self.call(Method::POST, &path::failback(host), Vec::new()).await
     }
 
     /// Has a host emptied.

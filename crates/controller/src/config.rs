@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_brain::fleet::{Fencing, Liveness, Retries, Settings};
+use lifeboat_brain::fleet::{Fencing, Flapping, HardwareSettings, LeavingSettings, Liveness, Retries, Settings};
 use serde::Deserialize;
 
 mod notify;
@@ -34,6 +34,15 @@ pub struct ControllerConfig {
     /// What is tried again.
     #[serde(default)]
     pub retries: Retries,
+    /// Hosts that fail again and again, and what follows when they are back.
+    #[serde(default)]
+    pub flapping: Flapping,
+    /// Hosts that say that they shut down or reboot.
+    #[serde(default)]
+    pub leaving: LeavingSettings,
+    /// When hardware counts as going bad.
+    #[serde(default)]
+    pub hardware: HardwareSettings,
     /// Whom to tell what.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
@@ -134,7 +143,14 @@ impl ControllerConfig {
     /// What of it the brain wants to know.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        Settings { liveness: self.liveness.clone(), retries: self.retries.clone(), fencing: self.fencing.clone() }
+        Settings {
+            liveness: self.liveness.clone(),
+            retries: self.retries.clone(),
+            fencing: self.fencing.clone(),
+            flapping: self.flapping.clone(),
+            leaving: self.leaving.clone(),
+            hardware: self.hardware.clone(),
+        }
     }
 }
 
@@ -147,6 +163,9 @@ impl Default for ControllerConfig {
             listen: listen(),
             liveness: Liveness::default(),
             retries: Retries::default(),
+            flapping: Flapping::default(),
+            leaving: LeavingSettings::default(),
+            hardware: HardwareSettings::default(),
             notify: Vec::new(),
             fencing: Fencing::default(),
         }

@@ -81,6 +81,8 @@ pub enum Command {
     Recover(commands::recover::Arguments),
     /// Keep a host from getting VMs, or let it have them again
     Maintenance(commands::maintenance::Arguments),
+    /// Bring the VMs that a host lost back to it
+    Failback(commands::failback::Arguments),
     /// Empty a host: its VMs move elsewhere, and it gets no new ones
     Drain(commands::drain::Arguments),
     /// Watch a recovery as it runs
@@ -89,6 +91,8 @@ pub enum Command {
     Vm(commands::vm::Arguments),
     /// List who is told what happens, and test them
     Notify(commands::notify::Arguments),
+    /// Look at one host closely, or announce on it that it leaves
+    Host(commands::host::Arguments),
     /// Show what happened
     Events(commands::events::Arguments),
     /// Write what really happened as trace/v1

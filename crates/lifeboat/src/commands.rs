@@ -16,10 +16,12 @@ pub mod drain;
 pub mod drill;
 pub mod events;
 pub mod export;
+pub mod failback;
 pub mod fence;
 pub mod file;
 pub mod get;
 pub mod guard;
+pub mod host;
 pub mod lab;
 pub mod maintenance;
 pub mod notify;
@@ -58,10 +60,12 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Fence(it) => wait_for(fence::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
         Command::Maintenance(it) => wait_for(maintenance::run(&context, &it)),
+        Command::Failback(it) => wait_for(failback::run(&context, &it)),
         Command::Drain(it) => wait_for(drain::run(&context, &it)),
         Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
         Command::Vm(it) => wait_for(vm::run(&context, &it)),
         Command::Notify(it) => wait_for(notify::run(&context, &it)),
+        Command::Host(it) => wait_for(host::run(&context, &it)),
         Command::Events(it) => wait_for(events::run(&context, &it)),
         Command::Trace(it) => wait_for(trace::run(&context, &it)),
         Command::Delete(it) => wait_for(delete::run(&context, &it)),

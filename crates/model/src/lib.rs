@@ -19,6 +19,7 @@
 pub mod attach;
 pub mod declaration;
 pub mod fleet;
+pub mod hardware;
 pub mod name;
 pub mod notice;
 pub mod order;

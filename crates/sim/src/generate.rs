@@ -166,6 +166,7 @@ impl Generate {
             reserve: BTreeMap::new(),
             spare: false,
             maintenance: None,
+            on_leave: None,
             fences,
             ladder: Vec::new(),
             isolation: None,

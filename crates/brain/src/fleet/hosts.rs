@@ -14,7 +14,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, trace::What};
+use lifeboat_model::{
+    BootId, Generation, HostName, Time, VmName,
+    hardware::{HardwareSeen, HardwareSource},
+    running::RunningVm,
+    trace::What,
+};
 
 use super::{
     Brain, Effect, FenceProof, LinkId,
@@ -48,6 +53,12 @@ pub struct HostState {
     greeted: Option<LinkId>,
     /// The unanswered probe.
     pub(super) probe: Option<u64>,
+    /// Whether a host that leaves was told on this link that it may.
+    pub(super) told_to_go: bool,
+    /// What its agent said last of its hardware.
+    pub hardware: BTreeMap<HardwareSource, HardwareSeen>,
+    /// Whether people were told that its hardware is suspect.
+    pub(super) hardware_told: bool,
     /// Whether its agent said Hello again while its fencing was under way.
     pub(super) answers_again: bool,
     /// The rung of its ladder that is being tried.
@@ -69,6 +80,9 @@ impl HostState {
             heard: Time::default(),
             greeted: None,
             probe: None,
+            told_to_go: false,
+            hardware: BTreeMap::new(),
+            hardware_told: false,
             answers_again: false,
             trying: None,
             cutting: false,
@@ -133,6 +147,8 @@ impl Brain {
                 self.vm_exited(name, &vm, generation, by_guest, &detail);
             }
             FromAgent::VmChanged(report) => self.vm_changed(name, &report),
+            FromAgent::Leaving { going } => self.leaving(name, going),
+            FromAgent::Hardware { readings } => self.hardware_told(name, readings),
         }
     }
 
@@ -217,8 +233,9 @@ impl Brain {
             self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: old.id });
         }
         self.timers.set(Timer::Silence(name.clone()), now + self.settings.liveness.suspect_after_s);
+        let announced = self.came_back(name, same_boot);
         if !was_up || !same_boot {
-            self.host_is_up(name, &hello.boot, was_up);
+            self.host_is_up(name, &hello.boot, was_up, announced);
         }
         self.reconcile(name, &hello.vms, same_boot || !was_up);
         let keep = self.keep_list(name);
@@ -237,7 +254,7 @@ impl Brain {
         self.repeat_commands_of(name);
     }
 
-    fn host_is_up(&mut self, name: &HostName, boot: &BootId, was_up: bool) {
+    fn host_is_up(&mut self, name: &HostName, boot: &BootId, was_up: bool, announced: bool) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_new = host.record.condition == HostCondition::New;
         host.record.condition = HostCondition::Up;
@@ -247,11 +264,17 @@ impl Brain {
         let text = match (was_new, was_up) {
             (true, _) => format!("{name} has joined"),
             (_, true) => format!("{name} has booted anew without having been missed; its VMs are restarted"),
+            _ if self.hosts.get(name).is_some_and(|host| host.record.held_out.is_some()) => {
+                format!("{name} is back; it is held out and takes no VMs: lifeboat maintenance {name} off")
+            }
             _ => format!("{name} is back; it is up and takes VMs again"),
         };
         let event = self.trace(What::HostUp).host(name);
         self.add_trace(event);
-        self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+        if !announced {
+            self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+        }
+        self.await_calm(name);
         self.settle();
     }
 
@@ -346,6 +369,9 @@ impl Brain {
         let (suspect, lost) = (host.heard + liveness.suspect_after_s, host.heard + liveness.lost_after_s);
         let timer = Timer::Silence(name.clone());
         if self.now >= lost {
+            if self.left_orderly(name) {
+                return;
+            }
             self.declare_failed(name);
         } else if self.now >= suspect {
             if host.probe.is_none() {
@@ -360,7 +386,7 @@ impl Brain {
         }
     }
 
-    fn declare_failed(&mut self, name: &HostName) {
+    pub(super) fn declare_failed(&mut self, name: &HostName) {
         let lost = self.vms_that_may_run_on(name);
         let Some(host) = self.hosts.get_mut(name) else { return };
         let silence = self.now.since(host.heard);
@@ -372,11 +398,13 @@ impl Brain {
         let since = self.now;
         if let Some(host) = self.hosts.get_mut(name) {
             host.record.condition = HostCondition::Failed { recovery: id, since };
+            host.record.leaving = None;
             (host.trying, host.cutting) = (None, false);
             host.failed_rounds = 0;
         }
         self.journal.hosts.insert(name.clone());
         self.drop_commands_of(name);
+        self.lost_their_home(name, &lost);
         self.lose_vms(name, &lost, id);
         let event = self.trace(What::HostDeclared { verdict: "dead".to_owned() }).host(name);
         self.add_trace(event);
@@ -386,6 +414,7 @@ impl Brain {
             format!("{name} has failed: nothing heard from it for {silence}, and it does not answer. {count} VMs ran there. It is fenced now"),
             |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
         );
+        self.count_host_failure(name);
         self.want_plan(format!("{name} has failed"));
         self.try_fence(name);
     }

@@ -179,6 +179,7 @@ impl Brain {
         for host in all {
             self.resume_host(&host);
             self.resume_maintenance(&host);
+            self.resume_held_out(&host);
         }
         for (name, vm) in self.vms.iter().filter(|(_, vm)| Brain::is_starting(vm)) {
             if let Some(host) = vm.phase.may_run_on() {

@@ -19,6 +19,7 @@ use lifeboat_model::{
     attach::Attachment,
     plan::{Plan, Request},
     running::VmRunState,
+    spec::LeavePolicy,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,34 @@ pub struct Upkeep {
     pub until: Option<Time>,
 }
 
+/// A host that failed too often is held out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldOut {
+    /// Since when.
+    pub since: Time,
+    /// When it ends by itself; none: when an operator ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// How often it had failed.
+    pub failures: u64,
+}
+
+/// A host has said that it is about to shut down or reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Whether it comes back by itself.
+    pub reboot: bool,
+    /// What becomes of its VMs.
+    pub policy: LeavePolicy,
+    /// When it said so.
+    pub since: Time,
+    /// When it said so last.
+    pub heard: Time,
+    /// Since when it is silent; none: it is heard.
+    #[serde(default)]
+    pub gone: Option<Time>,
+}
+
 /// What is remembered of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostRecord {
@@ -89,6 +118,21 @@ pub struct HostRecord {
     /// Whether it is being emptied.
     #[serde(default)]
     pub draining: bool,
+    /// When it was declared failed, within the window in which that is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Time>,
+    /// That it is held out; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+    /// That it is about to shut down or reboot, or has; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+    /// What is remembered of its hardware.
+    #[serde(default)]
+    pub hardware: super::HardwareRecord,
+    /// Whether the VMs that belong to it go back to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failing_back: bool,
     /// Number of the last fencing attempt.
     #[serde(default)]
     pub fence_attempt: u64,
@@ -216,6 +260,9 @@ pub struct VmRecord {
     /// Where it goes when it has stopped, since a plan or an operator moves it; none: it is not being moved.
     #[serde(default)]
     pub move_to: Option<HostName>,
+    /// The host that it was taken from and belongs to; none: it is where it belongs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<HostName>,
     /// Since when it is in its phase.
     pub since: Time,
     /// Since when its guest does not execute although its process exists; none: it executes, as far as is known.
@@ -241,6 +288,7 @@ impl Default for VmRecord {
             problem: None,
             recovery: None,
             move_to: None,
+            home: None,
             since: Time::default(),
             paused: None,
             halted: None,

@@ -2,10 +2,12 @@
 
 use std::{fmt, num::NonZeroUsize};
 
-use lifeboat_model::{BootId, Epoch, Generation, HostName, Time, VmName, running::RunningVm};
+use lifeboat_model::{
+    BootId, Epoch, Generation, HostName, Time, VmName, hardware::HardwareReading, running::RunningVm,
+};
 
 use super::{Guard, HostRecord};
-use crate::message::{FromAgent, Order, ToAgent};
+use crate::message::{FromAgent, Going, Order, ToAgent};
 
 /// What a [`HostBrain`](super::HostBrain) knows from the start.
 #[derive(Clone, Debug)]
@@ -87,6 +89,16 @@ pub enum HostInput {
         /// The VM.
         vm: VmName,
     },
+    /// What the host's sources say of its hardware.
+    Hardware {
+        /// The readings, one a source.
+        readings: Vec<HardwareReading>,
+    },
+    /// The host is about to go, or stays after all.
+    Announce {
+        /// Which.
+        going: Going,
+    },
     /// Time has passed.
     Tick,
 }
@@ -165,6 +177,8 @@ pub enum HostEffect {
     },
     /// Have the hypervisor do something; answer with [`HostInput::OperationEnded`].
     Operate(Operation),
+    /// The leader has said that the host may go.
+    MayGo,
     /// Tell the host's operator.
     Tell(Notice),
 }

@@ -320,6 +320,8 @@ impl World {
                 self.check_operation(&operation);
                 self.running.push(operation);
             }
+            // That the host may go is nothing to this world.
+            HostEffect::MayGo => {}
             HostEffect::Tell(notice) => {
                 if let Notice::Led { epoch, .. } = notice {
                     self.obeyed(epoch);

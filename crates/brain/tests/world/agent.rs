@@ -77,7 +77,7 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } | ToAgent::Terms(_) => {}
+            ToAgent::Heard { .. } | ToAgent::Terms(_) | ToAgent::MayGo => {}
             ToAgent::Command(command) => {
                 assert_eq!(
                     machine.welcomed,

@@ -49,6 +49,7 @@ fn host(it: &Host) -> HostSpec {
         reserve: it.reserve.clone(),
         spare: it.spare,
         maintenance: kept_free.then(|| "in maintenance when its fleet was written".to_owned()),
+        on_leave: None,
         fences: Vec::new(),
         ladder: Vec::new(),
         isolation: None,
