@@ -34,22 +34,27 @@ use lifeboat_model::{
 mod commands;
 mod declared;
 mod drain;
+mod evidence;
 mod execution;
 mod fencing;
 mod hosts;
 mod io;
 mod journal;
+mod judging;
 mod maintenance;
 mod operator;
 mod planning;
+mod policies;
 pub mod records;
 mod recoveries;
 mod settings;
 mod timers;
+mod verdicts;
 mod vms;
 mod volumes;
 
 pub use declared::Declared;
+pub use evidence::{EvidenceSet, MAX_SOURCES};
 pub use execution::{Execution, StageHold, StepState};
 pub use fencing::FenceWait;
 pub use hosts::{HostState, Link};
@@ -58,6 +63,7 @@ pub use io::{
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
+pub use policies::{Policies, Policy, WhenIsolated};
 pub use settings::{Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
@@ -92,6 +98,10 @@ pub struct Brain {
     busy: BTreeSet<VolumeName>,
     /// VMs that take a start slot, by host.
     starting: BTreeMap<HostName, BTreeSet<VmName>>,
+    /// How many VMs of each liveness policy each host has.
+    policy_counts: BTreeMap<HostName, policies::PolicyCounts>,
+    /// Hosts whose policy may have changed.
+    policies_due: BTreeSet<HostName>,
     next_op: u64,
     next_nonce: u64,
     /// Why the current plan no longer fits; none: it does.
@@ -128,6 +138,7 @@ impl Brain {
             Input::Noted { severity, text, trouble, over } => {
                 self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
             }
+            Input::Evidence { host, source, says, detail } => self.note_evidence(&host, source, says, detail),
             Input::Operator { request, order } => self.operator(request, order),
         }
         while let Some(timer) = self.timers.pop(self.now) {
@@ -137,6 +148,7 @@ impl Brain {
         self.advance();
         self.drain_next();
         self.close_recoveries();
+        self.adopt_policies();
         self.flush(output);
     }
 
@@ -160,7 +172,7 @@ impl Brain {
 
     fn timer(&mut self, timer: Timer) {
         match timer {
-            Timer::Silence(host) => self.judge_silence(&host),
+            Timer::Silence(host) => self.judge(&host),
             Timer::Fence(host) => self.try_fence(&host),
             Timer::Volume(volume) => self.retry_remap(&volume),
             Timer::Command(id) => self.repeat_command(id),

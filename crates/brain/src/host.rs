@@ -190,6 +190,7 @@ impl HostBrain {
             }
             ToAgent::Rejected { why } => self.give_up(now, Notice::Rejected { controller, why }, true, out),
             ToAgent::Heard { .. } => {}
+            ToAgent::Pace { heartbeat_ms } => self.links.pace(now, heartbeat_ms),
             ToAgent::Probe { nonce } => {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }

@@ -138,6 +138,11 @@ pub enum ToAgent {
         /// Its number.
         nonce: u64,
     },
+    /// From now on say Heartbeat so often.
+    Pace {
+        /// How often.
+        heartbeat_ms: u64,
+    },
     /// Do something.
     Command(Command),
 }

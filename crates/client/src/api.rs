@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | `GET /v1/status` | | [`StatusView`] |
 //! | `GET /v1/hosts` | | list of [`HostRow`] |
+//! | `GET /v1/hosts/{name}/evidence` | | [`EvidenceView`] |
 //! | `GET /v1/vms` | | list of [`VmRow`] |
 //! | `GET /v1/volumes` | | list of [`VolumeRow`] |
 //! | `GET /v1/recoveries` | | list of [`RecoveryRow`], newest first |
@@ -31,6 +32,7 @@
 mod change;
 mod error;
 mod event;
+mod evidence;
 mod host;
 pub mod path;
 mod recovery;
@@ -44,6 +46,7 @@ pub use change::{
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
+pub use evidence::{EvidenceView, PolicyView};
 pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
 pub use recovery::{
     ClassProgress, FenceProgress, PlanRef, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Rto,

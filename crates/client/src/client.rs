@@ -18,9 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     ClientError, EventStream, TraceStream,
     api::{
-        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, HostOrdered, HostRow, MaintenanceRequest,
-        OperatorIssued, OperatorRequest, PlanRequest, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest,
-        VmAction, VmRow, VolumeRow, path,
+        ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorBody, EvidenceView, HostOrdered, HostRow,
+        MaintenanceRequest, OperatorIssued, OperatorRequest, PlanRequest, RecoveryRow, RecoveryView, StatusView,
+        TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow, path,
     },
 };
 
@@ -77,6 +77,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn hosts(&self) -> Result<Vec<HostRow>, ClientError> {
         self.get(path::HOSTS).await
+    }
+
+    /// What is known of a host, and what is judged by it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn evidence(&self, host: &HostName) -> Result<EvidenceView, ClientError> {
+        self.get(&path::evidence(host)).await
     }
 
     /// All VMs.

@@ -26,6 +26,7 @@ use crate::{clock::Clock, handle::Handle};
 
 mod body;
 mod change;
+mod evidence;
 mod expected;
 mod failure;
 mod follow;
@@ -95,6 +96,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/hosts/{name}/confirm-off", post(change::confirm_off))
         .route("/v1/hosts/{name}/maintenance", post(maintenance::maintain))
         .route("/v1/hosts/{name}/drain", post(maintenance::drain))
+        .route("/v1/hosts/{name}/evidence", get(evidence::get))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
         .route(path::VOLUMES, get(volumes::list))

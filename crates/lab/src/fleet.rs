@@ -37,7 +37,10 @@ pub(crate) fn declaration(lab: &Lab, image: &GuestImage) -> Declaration {
     let volumes = settings.vms.iter().flat_map(|vm| volumes_of(vm, settings.volumes_per_vm));
     let volumes = volumes.map(|name| VolumeSpec { name, array: array_name(), size_gib: VOLUME_GIB, file: None });
     Declaration {
-        classes: CLASSES.iter().map(|(name, rto)| Class { name: class(name), rto_s: Seconds::new(*rto) }).collect(),
+        classes: CLASSES
+            .iter()
+            .map(|(name, rto)| Class { name: class(name), rto_s: Seconds::new(*rto), liveness: None })
+            .collect(),
         hosts: settings.hosts.iter().enumerate().map(|(index, host)| host_spec(lab, index, host)).collect(),
         arrays: vec![array(lab)],
         volumes: volumes.collect(),

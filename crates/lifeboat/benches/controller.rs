@@ -88,7 +88,8 @@ async fn ask(controller: &Controller) -> Result<Duration, Failure> {
 fn fleet() -> Result<Fleet, Failure> {
     let mut fleet = Fleet::empty();
     fleet.limits = Limits::default();
-    let class = |name: &str, rto_s| Ok::<_, Failure>(Class { name: name.parse()?, rto_s: Seconds::new(rto_s) });
+    let class =
+        |name: &str, rto_s| Ok::<_, Failure>(Class { name: name.parse()?, rto_s: Seconds::new(rto_s), liveness: None });
     fleet.classes = vec![class("gold", 120)?, class("silver", 300)?, class("bronze", 900)?];
     for n in 0..ARRAYS {
         let name = format!("array-{n}").parse()?;

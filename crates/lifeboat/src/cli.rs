@@ -66,6 +66,8 @@ pub enum Command {
     Apply(commands::apply::Arguments),
     /// List hosts, VMs, volumes or recoveries
     Get(commands::get::Arguments),
+    /// Show what is known of a host, and what is judged by it
+    Host(commands::host::Arguments),
     /// Plan for the failure of hosts, and change nothing
     Plan(commands::plan::Arguments),
     /// Plan for the failure of each host, rack or site, and say what would not come back

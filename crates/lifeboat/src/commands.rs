@@ -18,6 +18,7 @@ pub mod events;
 pub mod export;
 pub mod file;
 pub mod get;
+pub mod host;
 pub mod lab;
 pub mod maintenance;
 pub mod operator;
@@ -46,6 +47,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Status(it) => wait_for(status::run(&context, &it)),
         Command::Apply(it) => wait_for(apply::run(&context, &it)),
         Command::Get(it) => wait_for(get::run(&context, &it)),
+        Command::Host(it) => wait_for(host::run(&context, &it)),
         Command::Plan(it) => wait_for(plan::run(&context, &it)),
         Command::Drill(it) => wait_for(drill::run(&context, &it)),
         Command::Rolling(it) => wait_for(rolling::run(&context, &it)),

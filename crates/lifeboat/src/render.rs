@@ -5,6 +5,7 @@
 
 pub mod drill;
 pub mod event;
+pub mod evidence;
 pub mod explain;
 pub mod outcome;
 pub mod paint;

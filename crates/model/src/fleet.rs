@@ -210,6 +210,10 @@ pub struct Class {
     pub name: ClassName,
     /// Recovery time objective: seconds from the failure being declared to the VM being ready.
     pub rto_s: Seconds,
+    /// How quickly hosts with VMs of this class are judged; none: as the controller's settings say for all. Declared only,
+    /// never exported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<crate::liveness::PolicyName>,
 }
 
 /// A dependency group: VMs that form an application.

@@ -13,12 +13,14 @@
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
 //! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules |
 //! | [`declaration`] | operators' files into a spec, and what is wrong with them |
+//! | [`liveness`] | what is judged of a host, by which rule, on what evidence |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
 pub mod attach;
 pub mod declaration;
 pub mod fleet;
+pub mod liveness;
 pub mod name;
 pub mod notice;
 pub mod order;

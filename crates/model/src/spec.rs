@@ -47,6 +47,9 @@ pub struct HostSpec {
     /// Why it takes no new VMs for now (it keeps those that it runs): a note for other people; none: it takes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<String>,
+    /// How quickly it is judged, whatever runs there; none: as the strictest class of its VMs says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liveness: Option<crate::liveness::PolicyName>,
     /// Its fence devices, in the order in which they are tried.
     #[serde(default, rename = "fence", skip_serializing_if = "Vec::is_empty")]
     pub fences: Vec<FenceSpec>,

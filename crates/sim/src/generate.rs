@@ -61,8 +61,9 @@ impl Default for Generate {
 /// The classes where nobody declares others.
 #[must_use]
 pub fn classes() -> Vec<Class> {
-    let class =
-        |(name, rto_s): (&str, u64)| Some(Class { name: ClassName::new(name).ok()?, rto_s: Seconds::new(rto_s) });
+    let class = |(name, rto_s): (&str, u64)| {
+        Some(Class { name: ClassName::new(name).ok()?, rto_s: Seconds::new(rto_s), liveness: None })
+    };
     [("gold", 60), ("silver", 120), ("bronze", 600)].into_iter().filter_map(class).collect()
 }
 
@@ -166,6 +167,7 @@ impl Generate {
             reserve: BTreeMap::new(),
             spare: false,
             maintenance: None,
+            liveness: None,
             fences,
         })
     }

@@ -211,7 +211,8 @@ impl Declared {
     pub fn as_fleet(&self) -> Fleet {
         let mut fleet = Fleet::empty();
         fleet.limits = self.limits.clone();
-        fleet.classes = self.classes.clone();
+        // How its hosts are judged is the controller's matter, not fleet/v1's.
+        fleet.classes = self.classes.iter().cloned().map(|class| Class { liveness: None, ..class }).collect();
         fleet.hosts = self.hosts.values().map(|spec| fleet_host(spec)).collect();
         fleet.vms = self.vms.values().map(|spec| fleet_vm(spec)).collect();
         fleet.volumes = self

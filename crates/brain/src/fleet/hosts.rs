@@ -1,23 +1,31 @@
 //! Liveness: who is there, and who is lost.
 //!
 //! ```text
-//!            Hello                  silence ≥ lost_after,
-//!   New ───────────────► Up ─────── no answer to a probe ──────► Failed ──── proof ───► Fenced
+//!            Hello                  a verdict: hung, dead,
+//!   New ───────────────► Up ─────── or isolated for long ──────► Failed ──── proof ───► Fenced
 //!                        ▲ ▲                                       │                      │
 //!                        │ └── Hello of the same boot, nothing ────┘                      │
 //!                        │     cut yet: it never left                                     │
 //!                        └──────────────── Hello of another boot ◄──────────────────────-─┘
 //! ```
 //!
-//! A host is judged by what it says: heartbeats, and the answer to a probe that is sent when they stop. An open
-//! connection proves nothing (a frozen host keeps its connections), nor does a closed one (an agent may be restarted).
+//! How silence is judged, and what else is heard of a host, is in [`judging`](super::judging). An open connection proves
+//! nothing (a frozen host keeps its connections), nor does a closed one (an agent may be restarted).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lifeboat_model::{BootId, Generation, HostName, Time, VmName, running::RunningVm, spec::FenceSpec, trace::What};
+use lifeboat_model::{
+    BootId, Generation, HostName, Time, VmName,
+    liveness::{Judgement, VerdictRule},
+    running::RunningVm,
+    spec::FenceSpec,
+    trace::What,
+};
 
 use super::{
     Brain, Effect, FenceProof, LinkId,
+    evidence::EvidenceSet,
+    policies::Policy,
     records::{HostCondition, HostRecord, Phase, Severity},
     timers::Timer,
 };
@@ -52,6 +60,14 @@ pub struct HostState {
     pub link_since: Time,
     /// When it was last heard (a heartbeat, an answer, a Hello); ahead of now while it has time to come back.
     pub heard: Time,
+    /// How it is judged.
+    pub policy: Policy,
+    /// What other sources said of it.
+    pub evidence: EvidenceSet,
+    /// The verdict on it while it is up.
+    pub judgement: Judgement,
+    /// The verdicts before that, the oldest first.
+    pub earlier: VecDeque<Judgement>,
     /// The newest link on which its agent said Hello.
     greeted: Option<LinkId>,
     /// The unanswered probe.
@@ -65,9 +81,14 @@ pub struct HostState {
 }
 
 impl HostState {
-    pub(super) fn new(record: HostRecord) -> Self {
+    pub(super) fn new(record: HostRecord, policy: Policy) -> Self {
+        let heard = VerdictRule::Heard;
         Self {
             record,
+            policy,
+            evidence: EvidenceSet::default(),
+            judgement: Judgement { verdict: heard.verdict(), rule: heard, since_us: Time::default() },
+            earlier: VecDeque::new(),
             link: None,
             link_since: Time::default(),
             heard: Time::default(),
@@ -82,6 +103,7 @@ impl HostState {
     pub(super) fn forgive_silence(&mut self, now: Time) {
         self.heard = self.heard.max(now);
         self.probe = None;
+        self.judged(VerdictRule::Heard, now);
     }
 }
 
@@ -95,8 +117,9 @@ impl Brain {
             HostCondition::New | HostCondition::Fenced { .. } => {}
             // Nobody listened while there was no controller: known hosts have the grace time to come back.
             HostCondition::Up => {
+                host.judgement.since_us = self.now;
                 host.heard = until;
-                self.timers.set(Timer::Silence(name.clone()), until + self.settings.liveness.suspect_after_s);
+                self.timers.set(Timer::Silence(name.clone()), until + host.policy.suspect_after_s);
             }
             HostCondition::Failed { .. } => self.timers.set(Timer::Fence(name.clone()), self.now),
         }
@@ -113,6 +136,10 @@ impl Brain {
             return;
         }
         host.heard = heard.max(host.heard);
+        if host.judgement.rule != VerdictRule::Heard {
+            self.judge(name);
+        }
+        let Some(host) = self.hosts.get_mut(name) else { return };
         match message {
             FromAgent::Hello(_) => {}
             FromAgent::Heartbeat { sequence } => self.say(name, ToAgent::Heard { sequence }),
@@ -207,7 +234,11 @@ impl Brain {
         if let Some(old) = old.filter(|old| old.id != link) {
             self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: old.id });
         }
-        self.timers.set(Timer::Silence(name.clone()), now + self.settings.liveness.suspect_after_s);
+        host.judged(VerdictRule::Heard, now);
+        if !was_up {
+            host.judgement.since_us = now;
+        }
+        self.timers.set(Timer::Silence(name.clone()), now + host.policy.suspect_after_s);
         if !was_up || !same_boot {
             self.host_is_up(name, &hello.boot, was_up);
         }
@@ -219,7 +250,7 @@ impl Brain {
         if missing && !self.missing_links() {
             self.want_plan("all known hosts are heard again");
         }
-        let heartbeat_ms = self.settings.liveness.heartbeat_s.millis();
+        let heartbeat_ms = self.hosts.get(name).map_or(1000, |host| host.policy.heartbeat_s.millis());
         self.say(name, ToAgent::Welcome { epoch: self.epoch, heartbeat_ms, keep, leave: Vec::new() });
         self.repeat_commands_of(name);
     }
@@ -312,69 +343,6 @@ impl Brain {
             host.link = None;
             host.link_since = self.now;
         }
-    }
-
-    /// Whether a host that is up has been silent for so long that it is being asked directly.
-    #[must_use]
-    pub fn is_suspect(&self, name: &HostName) -> bool {
-        self.hosts.get(name).is_some_and(|host| {
-            let silent = self.now.since(host.heard) >= self.settings.liveness.suspect_after_s;
-            silent && host.record.condition == HostCondition::Up
-        })
-    }
-
-    /// Looks at a host that may have been silent for too long.
-    pub(super) fn judge_silence(&mut self, name: &HostName) {
-        let Some(host) = self.hosts.get_mut(name) else { return };
-        if host.record.condition != HostCondition::Up {
-            return;
-        }
-        let liveness = &self.settings.liveness;
-        let (suspect, lost) = (host.heard + liveness.suspect_after_s, host.heard + liveness.lost_after_s);
-        let timer = Timer::Silence(name.clone());
-        if self.now >= lost {
-            self.declare_failed(name);
-        } else if self.now >= suspect {
-            if host.probe.is_none() {
-                let nonce = self.next_nonce;
-                self.next_nonce += 1;
-                host.probe = Some(nonce);
-                self.say(name, ToAgent::Probe { nonce });
-            }
-            self.timers.set(timer, lost);
-        } else {
-            self.timers.set(timer, suspect);
-        }
-    }
-
-    fn declare_failed(&mut self, name: &HostName) {
-        let lost = self.vms_that_may_run_on(name);
-        let Some(host) = self.hosts.get_mut(name) else { return };
-        let silence = self.now.since(host.heard);
-        if let Some(link) = host.link.take() {
-            host.link_since = self.now;
-            self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: link.id });
-        }
-        let id = self.open_recovery(name, &lost);
-        let since = self.now;
-        if let Some(host) = self.hosts.get_mut(name) {
-            host.record.condition = HostCondition::Failed { recovery: id, since };
-            host.trying = None;
-            host.failed_rounds = 0;
-        }
-        self.journal.hosts.insert(name.clone());
-        self.drop_commands_of(name);
-        self.lose_vms(name, &lost, id);
-        let event = self.trace(What::HostDeclared { verdict: "dead".to_owned() }).host(name);
-        self.add_trace(event);
-        let count = lost.len();
-        self.tell(
-            Severity::Critical,
-            format!("{name} has failed: nothing heard from it for {silence}, and it does not answer. {count} VMs ran there. It is fenced now"),
-            |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
-        );
-        self.want_plan(format!("{name} has failed"));
-        self.try_fence(name);
     }
 
     /// A host that was declared failed answers, in the boot that its VMs ran in, and nothing has cut its power.

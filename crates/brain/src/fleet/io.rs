@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use lifeboat_model::{
     Epoch, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
+    liveness::{EvidenceSource, Saying},
     spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
     trace::TraceEvent,
 };
@@ -97,6 +98,17 @@ pub enum Input {
         trouble: String,
         /// Whether it is over.
         over: bool,
+    },
+    /// A source has said something of a host.
+    Evidence {
+        /// The host.
+        host: HostName,
+        /// The source.
+        source: EvidenceSource,
+        /// What it says.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
     },
     /// An operator wants something.
     Operator {

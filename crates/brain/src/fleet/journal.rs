@@ -102,6 +102,8 @@ impl Brain {
             ops: BTreeMap::new(),
             busy: BTreeSet::new(),
             starting: BTreeMap::new(),
+            policy_counts: BTreeMap::new(),
+            policies_due: BTreeSet::new(),
             next_op: 1,
             next_nonce: 1,
             replan: None,
@@ -134,7 +136,7 @@ impl Brain {
             ("spec", Some((kind, _))) => self.declared.restore(kind, key, value)?,
             ("state", Some(("host", name))) => {
                 let name = HostName::new(name).map_err(|_| wrong())?;
-                self.hosts.insert(name, HostState::new(read(key, value)?));
+                self.hosts.insert(name, HostState::new(read(key, value)?, self.settings.liveness.policy()));
             }
             ("state", Some(("vm", name))) => {
                 self.vms.insert(VmName::new(name).map_err(|_| wrong())?, read(key, value)?);
@@ -164,6 +166,8 @@ impl Brain {
     /// Takes up what the records say was under way.
     fn resume(&mut self) {
         self.declared.index();
+        self.count_all_policies();
+        self.adopt_policies();
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {
             self.resume_host(&host);

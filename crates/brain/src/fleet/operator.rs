@@ -60,7 +60,7 @@ impl Brain {
         for host in &declaration.hosts {
             if !self.hosts.contains_key(&host.name) {
                 let record = HostRecord { since: self.now, ..HostRecord::default() };
-                self.hosts.insert(host.name.clone(), HostState::new(record));
+                self.hosts.insert(host.name.clone(), HostState::new(record, self.settings.liveness.policy()));
                 self.journal.hosts.insert(host.name.clone());
             }
         }
@@ -80,6 +80,7 @@ impl Brain {
                 self.journal.vms.insert(vm.name.clone());
             }
         }
+        self.count_all_policies();
         self.try_new_fences();
         let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
         self.tell(Severity::Info, text, |_| {});
@@ -168,6 +169,7 @@ impl Brain {
             }
             ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
         }
+        self.count_all_policies();
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
         Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })

@@ -58,7 +58,7 @@ impl Brain {
 
     fn host_takes(&self, name: &HostName) -> Takes {
         let Some(host) = self.hosts.get(name) else { return Takes::Down };
-        let recently = self.now.since(host.heard) < self.settings.liveness.suspect_after_s;
+        let recently = self.now.since(host.heard) < host.policy.suspect_after_s;
         match host.record.condition {
             HostCondition::Up if self.in_maintenance(name) || !(host.link.is_some() || recently) => Takes::Maintenance,
             HostCondition::Up => Takes::Up,

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifeboat_model::{
     BootId, ClassName, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
+    liveness::{Evidence, VerdictRule},
     plan::{Plan, Request},
     running::VmRunState,
 };
@@ -338,6 +339,12 @@ pub struct RecoveryRecord {
     pub declared: Time,
     /// The verdict.
     pub verdict: String,
+    /// The rule that led to it; none in records of versions that had one rule only.
+    #[serde(default)]
+    pub rule: Option<VerdictRule>,
+    /// The evidence at that time.
+    #[serde(default)]
+    pub evidence: Vec<Evidence>,
     /// When and how it was proven unable to run its VMs.
     pub fenced: Option<(Time, FenceProof)>,
     /// What each fence device said last, when it did not work.

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{HostName, VmName};
+use lifeboat_model::{
+    HostName, VmName,
+    liveness::{Evidence, VerdictRule},
+};
 
 use super::{
     Brain, RecoveryId,
@@ -11,7 +14,13 @@ use super::{
 
 impl Brain {
     /// Opens the recovery of a host that is being declared failed. VMs that were part of another one are passed on.
-    pub(super) fn open_recovery(&mut self, host: &HostName, lost: &BTreeSet<VmName>) -> RecoveryId {
+    pub(super) fn open_recovery(
+        &mut self,
+        host: &HostName,
+        lost: &BTreeSet<VmName>,
+        rule: VerdictRule,
+        evidence: Vec<Evidence>,
+    ) -> RecoveryId {
         self.counters.recoveries += 1;
         self.journal.counters = true;
         let id = RecoveryId(self.counters.recoveries);
@@ -30,7 +39,9 @@ impl Brain {
             host: host.clone(),
             last_heard: self.hosts.get(host).map_or(self.now, |host| host.heard),
             declared: self.now,
-            verdict: "dead".to_owned(),
+            verdict: rule.verdict().word().to_owned(),
+            rule: Some(rule),
+            evidence,
             fenced: None,
             fence_problems: BTreeMap::new(),
             fence_attempts: 0,

@@ -1,7 +1,9 @@
 //! What an operator may set of the fleet's side. `docs/settings.md` lists the same values.
 
-use lifeboat_model::Seconds;
+use lifeboat_model::{Seconds, liveness::PolicyName};
 use serde::{Deserialize, Serialize};
+
+use super::policies::{Policies, Policy, WhenIsolated};
 
 /// When a host counts as lost, and how often agents speak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,19 +13,47 @@ pub struct Liveness {
     pub heartbeat_s: Seconds,
     /// Seconds of silence after which a host is asked directly.
     pub suspect_after_s: Seconds,
-    /// Seconds of silence, answers to direct questions included, after which a host is declared dead.
+    /// Seconds of silence, answers to direct questions included, after which a host counts as lost.
     pub lost_after_s: Seconds,
+    /// What is done about a host that lives and cannot reach the controller.
+    pub isolated: WhenIsolated,
+    /// Seconds after `lost_after_s` before that is done.
+    pub isolated_wait_s: Seconds,
+    /// Seconds after `lost_after_s` that an agent may be away while the VMs of its host answer.
+    pub agent_wait_s: Seconds,
     /// Seconds that a controller gives known hosts to come back to it after its own start.
     pub grace_s: Seconds,
+    /// Policies by name, for classes and hosts that name one.
+    pub policies: Policies,
+}
+
+impl Liveness {
+    /// The policy of what names none.
+    #[must_use]
+    pub const fn policy(&self) -> Policy {
+        Policy {
+            heartbeat_s: self.heartbeat_s,
+            suspect_after_s: self.suspect_after_s,
+            lost_after_s: self.lost_after_s,
+            isolated: self.isolated,
+            isolated_wait_s: self.isolated_wait_s,
+            agent_wait_s: self.agent_wait_s,
+        }
+    }
 }
 
 impl Default for Liveness {
     fn default() -> Self {
+        let policy = Policy::preset(PolicyName::Critical);
         Self {
-            heartbeat_s: Seconds::new(1),
-            suspect_after_s: Seconds::new(2),
-            lost_after_s: Seconds::new(3),
+            heartbeat_s: policy.heartbeat_s,
+            suspect_after_s: policy.suspect_after_s,
+            lost_after_s: policy.lost_after_s,
+            isolated: policy.isolated,
+            isolated_wait_s: policy.isolated_wait_s,
+            agent_wait_s: policy.agent_wait_s,
             grace_s: Seconds::new(10),
+            policies: Policies::default(),
         }
     }
 }
@@ -82,14 +112,9 @@ impl Settings {
     /// A sentence that names the setting and what it must be.
     pub fn validate(&self) -> Result<(), String> {
         let l = &self.liveness;
-        if l.heartbeat_s < Seconds::from_millis(50) {
-            return Err(format!("liveness.heartbeat_s is {}; it must be at least 0.05", l.heartbeat_s.as_f64()));
-        }
-        if l.suspect_after_s <= l.heartbeat_s {
-            return Err("liveness.suspect_after_s must be longer than heartbeat_s".to_owned());
-        }
-        if l.lost_after_s <= l.suspect_after_s {
-            return Err("liveness.lost_after_s must be longer than suspect_after_s".to_owned());
+        l.policy().validate("liveness")?;
+        for name in PolicyName::ALL {
+            l.policies.get(name).validate(&format!("liveness.policies.{name}"))?;
         }
         if self.retries.pause_s == Seconds::ZERO || self.retries.longest_pause_s < self.retries.pause_s {
             return Err("retries.pause_s must be above 0 and not above longest_pause_s".to_owned());

@@ -36,7 +36,7 @@ impl Brain {
         {
             names.remove(name);
         }
-        vm.phase = phase;
+        let before = std::mem::replace(&mut vm.phase, phase.clone());
         vm.since = now;
         vm.paused = None;
         vm.halted = None;
@@ -44,6 +44,7 @@ impl Brain {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
         }
         self.journal.vms.insert(name.clone());
+        self.count_policies(name, &before, &phase);
         self.execution_changed();
     }
 

@@ -125,6 +125,14 @@ impl Links {
         self.state = State::Led { link, interval, next_beat: now, sequence, heard: now };
     }
 
+    /// The leader wants to hear heartbeats more or less often; the next comes at once.
+    pub(super) fn pace(&mut self, now: Time, heartbeat_ms: u64) {
+        if let State::Led { interval, next_beat, .. } = &mut self.state {
+            *interval = Seconds::from_millis(heartbeat_ms.clamp(*INTERVAL_MS.start(), *INTERVAL_MS.end()));
+            *next_beat = now;
+        }
+    }
+
     /// The link is gone or useless. A leader that is lost is looked for where it was; one that does not answer or does
     /// not want this agent, elsewhere.
     pub(super) fn lost(&mut self, now: Time, useless: bool) {

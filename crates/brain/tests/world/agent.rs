@@ -69,7 +69,7 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } => {}
+            ToAgent::Heard { .. } | ToAgent::Pace { .. } => {}
             ToAgent::Command(command) => {
                 assert_eq!(
                     machine.welcomed,

@@ -61,6 +61,12 @@ pub fn drain(host: &HostName) -> String {
     format!("{HOSTS}/{host}/drain")
 }
 
+/// `GET`: [`super::EvidenceView`].
+#[must_use]
+pub fn evidence(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/evidence")
+}
+
 /// `DELETE`: a declared thing.
 #[must_use]
 pub fn object(object: &Object) -> String {

@@ -11,6 +11,7 @@ use lifeboat_client::api::{AgentLink, FenceRow, HostCondition, HostRow, Maintena
 use lifeboat_model::{
     HostName, Time,
     fleet::Resources,
+    liveness::VerdictRule,
     spec::{FenceSpec, HostSpec},
 };
 
@@ -40,9 +41,9 @@ fn one(brain: &Brain, name: &HostName, host: &HostState, (vms, used): (u64, Reso
     Some(HostRow {
         name: name.clone(),
         condition,
-        verdict: verdict(brain, host, condition),
+        verdict: brain.judgement(name).map(|it| it.verdict.to_string()),
         since_us: since(host, condition).min(now),
-        note: note(brain, host, spec, condition, now),
+        note: note(brain, name, host, spec, condition, now),
         maintenance: maintenance(host),
         agent: agent(brain, host, now),
         vms,
@@ -90,17 +91,6 @@ pub(super) fn condition(brain: &Brain, name: &HostName, host: &HostState) -> Hos
     }
 }
 
-fn verdict(brain: &Brain, host: &HostState, condition: HostCondition) -> Option<String> {
-    match &host.record.condition {
-        Brainwise::New => None,
-        Brainwise::Up if condition == HostCondition::Suspect => Some("suspect".to_owned()),
-        Brainwise::Up => Some("alive".to_owned()),
-        Brainwise::Failed { recovery, .. } | Brainwise::Fenced { recovery, .. } => {
-            brain.recoveries().get(recovery).map(|recovery| recovery.verdict.clone())
-        }
-    }
-}
-
 /// Since when a host is so.
 pub(super) fn since(host: &HostState, condition: HostCondition) -> Time {
     match host.record.condition {
@@ -122,6 +112,7 @@ pub(super) fn until(host: &HostState, condition: HostCondition) -> Option<Time> 
 /// What more there is to say of a host's condition.
 pub(super) fn note(
     brain: &Brain,
+    name: &HostName,
     host: &HostState,
     spec: &HostSpec,
     condition: HostCondition,
@@ -131,12 +122,23 @@ pub(super) fn note(
         // That it has never joined is all there is to say.
         Brainwise::New => None,
         Brainwise::Up if condition == HostCondition::Suspect => {
-            Some(format!("nothing heard from it for {}", now.since(host.heard)))
+            let silence = now.since(host.heard);
+            let more = brain.judgement(name).filter(|it| !matches!(it.rule, VerdictRule::Heard | VerdictRule::Silent));
+            Some(more.map_or_else(
+                || format!("nothing heard from it for {silence}"),
+                |it| format!("{}: {} ({silence})", it.verdict, it.rule),
+            ))
         }
         Brainwise::Up => in_maintenance(brain, host, spec),
         Brainwise::Failed { recovery, since } => {
-            let silence = brain.recoveries().get(recovery).map(|recovery| since.since(recovery.last_heard))?;
-            Some(format!("nothing was heard from it for {silence}, and it did not answer"))
+            let recovery = brain.recoveries().get(recovery)?;
+            let silence = since.since(recovery.last_heard);
+            Some(match recovery.rule {
+                None | Some(VerdictRule::NothingHeard) => {
+                    format!("nothing was heard from it for {silence}, and it did not answer")
+                }
+                Some(rule) => format!("{} after {silence} of silence: {rule}", rule.verdict()),
+            })
         }
         Brainwise::Fenced { proof, .. } => Some(proof.to_string()),
     }

@@ -60,7 +60,7 @@ fn host_counts(brain: &Brain, now: Time) -> Vec<HostCount> {
             entry.named.push(HostNote {
                 host: name.clone(),
                 since_us: hosts::since(host, condition).min(now),
-                note: hosts::note(brain, host, spec, condition, now),
+                note: hosts::note(brain, name, host, spec, condition, now),
                 until_us: hosts::until(host, condition),
             });
         }

@@ -21,6 +21,7 @@ pub fn hosts(rows: &[HostRow], now: Time, look: &Look) -> String {
     let columns = [
         Column::new("HOST"),
         Column::new("STATE"),
+        Column::new("VERDICT").goes(6),
         Column::new("SINCE").right().goes(3),
         Column::new("AGENT").goes(2),
         Column::new("VMS").right(),
@@ -39,6 +40,7 @@ pub fn hosts(rows: &[HostRow], now: Time, look: &Look) -> String {
         table.row([
             Cell::from(row.name.as_str()),
             Cell::toned(tone, row.condition.to_string()),
+            row.verdict.clone().unwrap_or_else(|| "-".to_owned()).into(),
             when::age(row.since_us, now).into(),
             agent(row, now).into(),
             row.vms.to_string().into(),

@@ -2,15 +2,16 @@
 
 use jiff::tz::TimeZone;
 use lifeboat_client::api::{
-    AgentLink, ApplyOutcome, ClassProgress, ControllerView, Desired, EventRow, FenceCheck, FenceProgress, FenceRow,
-    HostCondition, HostCount, HostNote, HostRow, Overall, PlanRef, RecoveryRow, RecoveryState, RecoveryView,
-    RecoveryVm, RecoveryVmState, Rto, Severity, StatusView, VmCount, VmPhase, VmRow, VolumeIntent, VolumeRow,
-    VolumeState, Warning,
+    AgentLink, ApplyOutcome, ClassProgress, ControllerView, Desired, EventRow, EvidenceView, FenceCheck, FenceProgress,
+    FenceRow, HostCondition, HostCount, HostNote, HostRow, Overall, PlanRef, PolicyView, RecoveryRow, RecoveryState,
+    RecoveryView, RecoveryVm, RecoveryVmState, Rto, Severity, StatusView, VmCount, VmPhase, VmRow, VolumeIntent,
+    VolumeRow, VolumeState, Warning,
 };
 use lifeboat_model::{
     ArrayName, ClassName, Epoch, FenceName, Generation, HostName, Seconds, Time, VmName, VolumeName,
     declaration::{Kind, Object},
     fleet::Resources,
+    liveness::{Evidence, EvidenceSource, Judgement, PolicyName, Saying, VerdictRule},
 };
 
 use super::*;
@@ -487,4 +488,45 @@ fn an_event_is_one_line() {
         recovery: None,
     };
     assert_eq!(event::line(&event, &look(None)), "2026-11-23 12:04:29 ‼ h2 failed: no heartbeat\n");
+}
+
+fn evidence_view() -> EvidenceView {
+    let said = |source, says, ago, detail: Option<&str>| Evidence {
+        source,
+        says,
+        at_us: at(ago),
+        detail: detail.map(str::to_owned),
+    };
+    let peer = EvidenceSource::Peer { host: host("h3") };
+    let rule = VerdictRule::PeersFindNoAgent;
+    let now = vec![
+        said(EvidenceSource::Agent, Saying::Silent, 44, Some("it has no link")),
+        said(peer.clone(), Saying::Silent, 1, None),
+        said(EvidenceSource::Power { device: fence("bmc-h2") }, Saying::PowerOff, 2, None),
+    ];
+    let then = vec![
+        said(EvidenceSource::Agent, Saying::Silent, 44, Some("its link is open, and nothing comes")),
+        said(peer, Saying::Hangs, 42, Some("a connection was taken, no answer within 1 s")),
+    ];
+    let suspect = VerdictRule::Silent;
+    EvidenceView {
+        host: host("h2"),
+        now_us: at(0),
+        judgement: Some(Judgement { verdict: rule.verdict(), rule, since_us: at(41) }),
+        because: Some(rule.to_string()),
+        policy: PolicyView {
+            name: Some(PolicyName::Critical),
+            heartbeat_s: Seconds::new(1),
+            suspect_after_s: Seconds::new(2),
+            lost_after_s: Seconds::new(3),
+        },
+        evidence: now,
+        when_declared: then,
+        earlier: vec![Judgement { verdict: suspect.verdict(), rule: suspect, since_us: at(42) }],
+    }
+}
+
+#[test]
+fn evidence_on_a_failed_host() {
+    insta::assert_snapshot!("evidence", evidence::text(&evidence_view(), &look(None)));
 }

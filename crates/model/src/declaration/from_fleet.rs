@@ -47,6 +47,7 @@ fn host(it: &Host) -> HostSpec {
         reserve: it.reserve.clone(),
         spare: it.spare,
         maintenance: kept_free.then(|| "in maintenance when its fleet was written".to_owned()),
+        liveness: None,
         fences: Vec::new(),
     }
 }

@@ -175,7 +175,11 @@ pub fn random(seed: u64) -> (Fleet, Request) {
     let mut volumes = Vec::new();
     let vms: Vec<Vm> = (0..vm_count).map(|at| vm(&mut dice, at, &hosts, &mut volumes, arrays)).collect();
     let (groups, rules) = bonds(&mut dice, vm_count);
-    let class = |name: &str, rto| Class { name: ClassName::new(name).expect("a name"), rto_s: Seconds::new(rto) };
+    let class = |name: &str, rto| Class {
+        name: ClassName::new(name).expect("a name"),
+        rto_s: Seconds::new(rto),
+        liveness: None,
+    };
     let even = dice.chance(60);
     let fleet = Fleet {
         hosts,

@@ -1,0 +1,203 @@
+//! Judging hosts: takes in evidence, derives verdicts, and declares failed what they say is lost.
+//!
+//! Only hosts that are up are judged; what becomes of a failed one is its fencing's matter. The rules are in
+//! [`verdicts`](super::verdicts).
+
+use lifeboat_model::{
+    HostName, Time,
+    liveness::{Evidence, EvidenceSource, Judgement, Saying, Verdict, VerdictRule},
+    trace::What,
+};
+
+use super::{
+    Brain, Effect,
+    hosts::HostState,
+    records::{HostCondition, Severity},
+    timers::Timer,
+    verdicts::{Facts, Follows},
+};
+use crate::message::ToAgent;
+
+/// Earlier verdicts that are kept of a host.
+const KEPT_VERDICTS: usize = 8;
+
+impl HostState {
+    /// Notes a verdict, and the one before it if it differs.
+    pub(super) fn judged(&mut self, rule: VerdictRule, now: Time) {
+        if self.judgement.rule == rule {
+            return;
+        }
+        if self.earlier.len() == KEPT_VERDICTS {
+            self.earlier.pop_front();
+        }
+        self.earlier.push_back(self.judgement);
+        self.judgement = Judgement { verdict: rule.verdict(), rule, since_us: now };
+    }
+
+    /// What its agent said last over its link, as evidence.
+    fn agents_word(&self, now: Time) -> Evidence {
+        let silent = self.judgement.verdict != Verdict::Alive || self.record.condition != HostCondition::Up;
+        let says = if silent { Saying::Silent } else { Saying::Lives };
+        let detail = match (&self.link, silent) {
+            (Some(_), true) => Some("its link is open, and nothing comes".to_owned()),
+            (None, _) => Some("it has no link".to_owned()),
+            (Some(_), false) => None,
+        };
+        Evidence { source: EvidenceSource::Agent, says, at_us: self.heard.min(now), detail }
+    }
+}
+
+impl Brain {
+    /// Takes in what a source says of a host, and judges it anew where that may matter.
+    pub(super) fn note_evidence(
+        &mut self,
+        name: &HostName,
+        source: EvidenceSource,
+        says: Saying,
+        detail: Option<String>,
+    ) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        host.evidence.put(source, says, now, detail);
+        if host.judgement.verdict != Verdict::Alive {
+            self.judge(name);
+        }
+    }
+
+    /// The verdict on a host, and the rule that led to it; none: its agent never joined.
+    #[must_use]
+    pub fn judgement(&self, name: &HostName) -> Option<Judgement> {
+        let host = self.hosts.get(name)?;
+        match &host.record.condition {
+            HostCondition::New => None,
+            HostCondition::Up => Some(host.judgement),
+            HostCondition::Failed { recovery, .. } | HostCondition::Fenced { recovery, .. } => {
+                let recovery = self.recoveries.get(recovery)?;
+                let rule = recovery.rule.unwrap_or(VerdictRule::NothingHeard);
+                Some(Judgement { verdict: rule.verdict(), rule, since_us: recovery.declared })
+            }
+        }
+    }
+
+    /// Everything that is known of a host, the agent's own word first.
+    #[must_use]
+    pub fn evidence(&self, name: &HostName) -> Vec<Evidence> {
+        let Some(host) = self.hosts.get(name) else { return Vec::new() };
+        if host.record.condition == HostCondition::New {
+            return Vec::new();
+        }
+        std::iter::once(host.agents_word(self.now)).chain(host.evidence.iter()).collect()
+    }
+
+    /// Whether a host that is up has been silent for so long that it is being asked in other ways.
+    #[must_use]
+    pub fn is_suspect(&self, name: &HostName) -> bool {
+        self.hosts.get(name).is_some_and(|host| {
+            let silent = self.now.since(host.heard) >= host.policy.suspect_after_s;
+            silent && host.record.condition == HostCondition::Up
+        })
+    }
+
+    /// Judges a host by what is known now.
+    pub(super) fn judge(&mut self, name: &HostName) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.record.condition != HostCondition::Up {
+            return;
+        }
+        let facts = Facts { now, heard: host.heard, policy: &host.policy, evidence: &host.evidence };
+        let rule = facts.rule();
+        let follows = facts.follows(rule);
+        let before = host.judgement.rule;
+        host.judged(rule, now);
+        if rule != before {
+            self.tell_verdict(name, before, rule);
+        }
+        match follows {
+            Follows::LookAgain(at) => {
+                if rule != VerdictRule::Heard {
+                    self.ask(name);
+                }
+                self.timers.set(Timer::Silence(name.clone()), at);
+            }
+            Follows::Failed => self.declare_failed(name, rule),
+        }
+    }
+
+    /// Asks a host that is silent whether it is there.
+    fn ask(&mut self, name: &HostName) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.probe.is_none() {
+            let nonce = self.next_nonce;
+            self.next_nonce += 1;
+            host.probe = Some(nonce);
+            self.say(name, ToAgent::Probe { nonce });
+        }
+    }
+
+    /// Tells people of a verdict that lasts and is none of failure: that is told with its recovery. A moment's silence is
+    /// not told: `lifeboat host evidence` shows it.
+    fn tell_verdict(&mut self, name: &HostName, before: VerdictRule, rule: VerdictRule) {
+        let Some(host) = self.hosts.get(name) else { return };
+        let policy = &host.policy;
+        let text = match rule {
+            VerdictRule::VmsAnswer => format!(
+                "{name} is suspect: nothing heard from its agent, but its VMs answer. It is fenced if the agent is not back within {}. See to its agent",
+                policy.agent_wait_s
+            ),
+            VerdictRule::HeardElsewhere => {
+                let then = match policy.isolated {
+                    super::WhenIsolated::Recover => {
+                        format!("It is fenced if that lasts for {}", policy.isolated_wait_s)
+                    }
+                    super::WhenIsolated::Wait => "Its VMs are left where they are".to_owned(),
+                };
+                format!(
+                    "{name} is isolated: it lives, but cannot speak with this controller. {then}. See to the network between them"
+                )
+            }
+            VerdictRule::Heard if matches!(before, VerdictRule::VmsAnswer | VerdictRule::HeardElsewhere) => {
+                let text = format!("{name} is heard again");
+                self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+                return;
+            }
+            _ => return,
+        };
+        self.tell(Severity::Warning, text, |event| event.host = Some(name.clone()));
+    }
+
+    fn declare_failed(&mut self, name: &HostName, rule: VerdictRule) {
+        let lost = self.vms_that_may_run_on(name);
+        let evidence = self.evidence(name);
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let silence = self.now.since(host.heard);
+        if let Some(link) = host.link.take() {
+            host.link_since = self.now;
+            self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: link.id });
+        }
+        let id = self.open_recovery(name, &lost, rule, evidence);
+        let since = self.now;
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.record.condition = HostCondition::Failed { recovery: id, since };
+            host.trying = None;
+            host.failed_rounds = 0;
+        }
+        self.journal.hosts.insert(name.clone());
+        self.drop_commands_of(name);
+        self.lose_vms(name, &lost, id);
+        let event = self.trace(What::HostDeclared { verdict: rule.verdict().word().to_owned() }).host(name);
+        self.add_trace(event);
+        let why = match rule {
+            VerdictRule::NothingHeard => "it does not answer".to_owned(),
+            rule => rule.to_string(),
+        };
+        let count = lost.len();
+        self.tell(
+            Severity::Critical,
+            format!("{name} has failed: nothing heard from it for {silence}, and {why}. {count} VMs ran there. It is fenced now"),
+            |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
+        );
+        self.want_plan(format!("{name} has failed"));
+        self.try_fence(name);
+    }
+}
