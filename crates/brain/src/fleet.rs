@@ -31,6 +31,7 @@ use lifeboat_model::{
     trace::{Source, TraceEvent, What},
 };
 
+mod brake;
 mod commands;
 mod declared;
 mod drain;
@@ -53,6 +54,7 @@ mod verdicts;
 mod vms;
 mod volumes;
 
+pub use brake::{BrakeSettings, BrakeView};
 pub use declared::Declared;
 pub use evidence::{EvidenceSet, MAX_SOURCES};
 pub use execution::{Execution, StageHold, StepState};
@@ -98,10 +100,11 @@ pub struct Brain {
     busy: BTreeSet<VolumeName>,
     /// VMs that take a start slot, by host.
     starting: BTreeMap<HostName, BTreeSet<VmName>>,
-    /// How many VMs of each liveness policy each host has.
-    policy_counts: BTreeMap<HostName, policies::PolicyCounts>,
+    /// VMs whose process may exist on each host.
+    on_hosts: BTreeMap<HostName, BTreeSet<VmName>>,
     /// Hosts whose policy may have changed.
     policies_due: BTreeSet<HostName>,
+    brake: brake::Brake,
     next_op: u64,
     next_nonce: u64,
     /// Why the current plan no longer fits; none: it does.
@@ -139,6 +142,7 @@ impl Brain {
                 self.tell(severity, text, |event| (event.trouble, event.over) = (Some(trouble), over));
             }
             Input::Evidence { host, source, says, detail } => self.note_evidence(&host, source, says, detail),
+            Input::References { reached } => self.references_answered(reached),
             Input::Operator { request, order } => self.operator(request, order),
         }
         while let Some(timer) = self.timers.pop(self.now) {
@@ -162,6 +166,7 @@ impl Brain {
             for host in self.hosts.values_mut() {
                 host.forgive_silence(grace);
             }
+            self.brake.forgive();
             self.tell(
                 Severity::Warning,
                 format!("This controller paused for {overdue}; it gives every host that time again before it judges its silence"),
@@ -262,8 +267,7 @@ impl Brain {
 
     /// Names of all VMs whose process may exist on a host.
     fn vms_that_may_run_on(&self, host: &HostName) -> BTreeSet<VmName> {
-        let here = self.vms.iter().filter(|(_, vm)| vm.phase.may_run_on() == Some(host));
-        here.map(|(name, _)| name.clone()).collect()
+        self.on_hosts.get(host).cloned().unwrap_or_default()
     }
 
     /// The first line of every controller's trace.

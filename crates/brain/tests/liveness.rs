@@ -2,7 +2,7 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{Input, records::HostCondition};
+use lifeboat_brain::fleet::{Input, Settings, records::HostCondition};
 use lifeboat_model::{
     Seconds,
     liveness::{EvidenceSource, PolicyName, Saying, Verdict, VerdictRule},
@@ -68,7 +68,7 @@ fn when_vms_of_a_strict_class_come_a_host_is_judged_strictly_and_not_for_the_sil
 fn a_hosts_own_policy_is_above_those_of_its_classes() {
     let text = fleet::toml(3, 3).replace("name = \"h2\"\n", "name = \"h2\"\nliveness = \"relaxed\"\n");
     let mut world = up(&text, 3);
-    world.power_off(&host("h2"));
+    set(&mut world, &["h2"], |machine| machine.frozen = true);
     world.run(50);
     assert!(!world.said("h2 has failed"), "{}", world.log.join("\n"));
     world.until(20, "it is lost after a minute", |world| world.said("h2 has failed"));
@@ -107,16 +107,105 @@ fn power_read_as_off_ends_the_waiting() {
 #[test]
 fn an_agent_that_is_away_while_its_vms_answer_is_waited_for() {
     let mut world = up(&fleet::toml(3, 6), 6);
+    world.vms_seen = true;
     world.hosts.get_mut(&host("h1")).expect("h1").cut = true;
-    for _ in 0..25 {
-        world.run_ms(1000);
-        says(&mut world, "h1", EvidenceSource::Service { vm: vm("v1") }, Saying::Lives);
-        says(&mut world, "h1", EvidenceSource::Service { vm: vm("v4") }, Saying::Lives);
-    }
+    world.run(25);
     assert_eq!(rule(&world, "h1"), VerdictRule::VmsAnswer);
     assert!(!world.said("h1 has failed"), "{}", world.log.join("\n"));
     assert!(world.said("its VMs answer"));
     world.hosts.get_mut(&host("h1")).expect("h1").cut = false;
     world.until(20, "it is heard again", |world| rule(world, "h1") == VerdictRule::Heard);
     assert!(world.said("h1 is heard again") && world.no_open_recovery());
+    world.hosts.get_mut(&host("h1")).expect("h1").cut = true;
+    world.until(40, "it is not waited for without end", |world| world.said("its agent has been away for too long"));
+    let all = fleet::names(6);
+    world.until(60, "all VMs are back", |world| world.all_up(&all) && world.no_open_recovery());
+}
+
+fn condition(world: &World, name: &str) -> HostCondition {
+    world.brain.as_ref().expect("a brain").hosts()[&host(name)].record.condition.clone()
+}
+
+fn set(world: &mut World, names: &[&str], change: impl Fn(&mut world::Machine)) {
+    for name in names {
+        change(world.hosts.get_mut(&host(name)).expect("a host"));
+    }
+}
+
+#[test]
+fn a_controller_that_is_cut_off_from_most_hosts_suspects_itself_and_fences_nothing() {
+    let mut world = up(&fleet::toml(5, 10), 10);
+    let starts = world.starts.len();
+    set(&mut world, &["h1", "h2", "h3", "h4"], |machine| machine.cut = true);
+    world.run(60);
+    let brake = world.brain.as_ref().and_then(|brain| brain.brake()).expect("the brake is on");
+    assert_eq!((brake.hosts, brake.why.as_str()), (4, "4 of 5 hosts seem lost at once"));
+    assert!(world.said("suspects itself") && !world.said("has failed"), "{}", world.log.join("\n"));
+    set(&mut world, &["h1", "h2", "h3"], |machine| machine.cut = false);
+    world.run(10);
+    assert!(world.said("hosts that are still silent have 15 s to come back"), "{}", world.log.join("\n"));
+    set(&mut world, &["h4"], |machine| machine.cut = false);
+    world.until(20, "the brake ends", |world| world.said("no longer suspects itself"));
+    world.run(20);
+    assert!(!world.said("has failed") && world.starts.len() == starts, "{}", world.log.join("\n"));
+}
+
+#[test]
+fn a_rack_that_lost_its_power_is_recovered_although_it_is_most_of_the_fleet() {
+    let mut world = up(&fleet::toml(5, 5), 5);
+    for name in ["h1", "h2", "h3"] {
+        world.power_off(&host(name));
+    }
+    world.run(4);
+    assert!(!world.said("has failed"), "nobody has confirmed it yet\n{}", world.log.join("\n"));
+    let all = fleet::names(5);
+    world.until(60, "all VMs are back", |world| world.all_up(&all) && world.no_open_recovery());
+    assert!(world.said("its power is read as off"), "{}", world.log.join("\n"));
+}
+
+#[test]
+fn hosts_that_peers_outside_of_the_trouble_find_dead_are_recovered_and_others_are_held() {
+    let mut world = up(&fleet::toml(6, 6), 6);
+    set(&mut world, &["h1", "h2", "h3", "h4"], |machine| machine.frozen = true);
+    for _ in 0..6 {
+        world.run(1);
+        says(&mut world, "h1", peer("h5"), Saying::Silent);
+        // What a host says that is silent itself counts for nothing.
+        says(&mut world, "h2", peer("h3"), Saying::Silent);
+    }
+    assert!(!matches!(condition(&world, "h1"), HostCondition::Up), "{}", world.log.join("\n"));
+    assert_eq!(condition(&world, "h2"), HostCondition::Up);
+    assert_eq!(rule(&world, "h2"), VerdictRule::Brake);
+}
+
+#[test]
+fn a_controller_that_reaches_none_of_its_references_fences_nothing() {
+    let mut settings = Settings::default();
+    settings.liveness.brake.references = vec!["192.0.2.1:53".to_owned()];
+    let mut world = World::with(fleet::declaration(&fleet::toml(3, 6)), Faults::default(), settings);
+    let all = fleet::names(6);
+    world.until(60, "all VMs are up at first", |world| world.all_up(&all));
+    world.references = false;
+    set(&mut world, &["h1"], |machine| machine.frozen = true);
+    world.run(30);
+    assert!(
+        world.said("it reaches none of its references") && !world.said("h1 has failed"),
+        "{}",
+        world.log.join("\n")
+    );
+    world.references = true;
+    world.until(25, "it goes on", |world| world.said("h1 has failed"));
+    world.until(60, "all VMs are back", |world| world.all_up(&all) && world.no_open_recovery());
+}
+
+#[test]
+fn references_that_answer_delay_no_verdict() {
+    let mut settings = Settings::default();
+    settings.liveness.brake.references = vec!["192.0.2.1:53".to_owned()];
+    let mut world = World::with(fleet::declaration(&fleet::toml(3, 6)), Faults::default(), settings);
+    let all = fleet::names(6);
+    world.until(60, "all VMs are up at first", |world| world.all_up(&all));
+    set(&mut world, &["h1"], |machine| machine.frozen = true);
+    world.run(4);
+    assert!(world.said("h1 has failed"), "{}", world.log.join("\n"));
 }

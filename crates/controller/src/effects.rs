@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lifeboat_brain::fleet::{Effect, records::Severity};
 
 use crate::{
-    checks,
+    asking, checks,
     clock::Clock,
     fencing,
     handle::{EventLog, Handle},
@@ -29,6 +29,9 @@ impl Effects {
             Effect::Say { host, link, message } => self.links.say(&host, link, message),
             Effect::CloseLink { link, .. } => self.links.close(link),
             Effect::Fence { host, attempt, device } => fencing::spawn(self.handle.clone(), host, attempt, device),
+            Effect::ReadPower { host, device } => asking::power(self.handle.clone(), host, device),
+            Effect::AskVm { host, vm, check } => asking::vm(self.handle.clone(), host, vm, &check),
+            Effect::AskReferences { addresses } => asking::references(self.handle.clone(), addresses),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 let order = lifeboat_ports::MapOrder { epoch, generation };
                 self.arrays.spawn(self.handle.clone(), op, change, array, volume, host, order);

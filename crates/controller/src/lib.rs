@@ -12,6 +12,7 @@
 //! decides is in the brain; what is here only reads clocks, sockets and devices.
 
 mod api;
+mod asking;
 mod checks;
 pub mod clock;
 pub mod config;

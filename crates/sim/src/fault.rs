@@ -15,6 +15,8 @@ pub enum Fault {
     GoOn(HostName),
     /// A host's agent dies.
     AgentDies(HostName),
+    /// A host's agent is stopped and stays so, or is started again.
+    Agent(HostName, bool),
     /// A host's port to a network: what goes out, what comes in.
     Port(HostName, Network, Option<bool>, Option<bool>),
     /// A controller's port to a network: what goes out, what comes in.
@@ -63,6 +65,7 @@ impl World {
             | Fault::Hang(host, _)
             | Fault::GoOn(host)
             | Fault::AgentDies(host)
+            | Fault::Agent(host, _)
             | Fault::Port(host, ..)
             | Fault::Bmc(host, _)
             | Fault::Slow(host, _)
@@ -106,6 +109,7 @@ impl World {
             Fault::Hang(_, span) => self.hang(ix, *span),
             Fault::GoOn(_) => self.unhang(ix),
             Fault::AgentDies(_) => self.crash_agent(ix),
+            Fault::Agent(_, on) => self.set_agent(ix, *on),
             Fault::Port(_, network, out, into) => self.set_port(ix, *network, *out, *into),
             Fault::Bmc(_, bmc) => {
                 self.note(|| format!("BMC of {name}: {bmc:?}"));

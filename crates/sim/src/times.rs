@@ -26,6 +26,16 @@ impl Span {
         Self::Fixed(Seconds::from_millis(millis))
     }
 
+    /// The shortest that it can be.
+    #[must_use]
+    pub fn least(self) -> Seconds {
+        match self {
+            Self::Fixed(span) => span,
+            Self::Between(least, most) => least.min(most),
+            Self::Tail(mostly, rarely, _) => mostly.min(rarely),
+        }
+    }
+
     /// Draws.
     pub fn draw(self, random: &mut Random) -> Seconds {
         match self {

@@ -15,6 +15,7 @@
 //! | the body of a controller, its store, the lead | `controller`, `store` |
 //! | arrays and volumes | `array` |
 //! | BMCs | `bmc` |
+//! | who is asked whether a host lives | `asking` |
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -29,6 +30,7 @@ use crate::{promises::Promises, queue::Queue, times::WorldTimes};
 
 mod agent;
 mod array;
+mod asking;
 mod bmc;
 mod controller;
 mod event;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lifeboat_model::{
     BootId, Generation, HostName, Time, VmName,
-    liveness::{Judgement, VerdictRule},
+    liveness::{EvidenceSource, Judgement, VerdictRule},
     running::RunningVm,
     spec::FenceSpec,
     trace::What,
@@ -68,6 +68,8 @@ pub struct HostState {
     pub judgement: Judgement,
     /// The verdicts before that, the oldest first.
     pub earlier: VecDeque<Judgement>,
+    /// Sources that were asked and have not answered yet.
+    pub(super) asking: BTreeSet<EvidenceSource>,
     /// The newest link on which its agent said Hello.
     greeted: Option<LinkId>,
     /// The unanswered probe.
@@ -89,6 +91,7 @@ impl HostState {
             evidence: EvidenceSet::default(),
             judgement: Judgement { verdict: heard.verdict(), rule: heard, since_us: Time::default() },
             earlier: VecDeque::new(),
+            asking: BTreeSet::new(),
             link: None,
             link_since: Time::default(),
             heard: Time::default(),
@@ -234,10 +237,12 @@ impl Brain {
         if let Some(old) = old.filter(|old| old.id != link) {
             self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: old.id });
         }
+        let before = host.judgement.rule;
         host.judged(VerdictRule::Heard, now);
         if !was_up {
             host.judgement.since_us = now;
         }
+        self.brake.set_silent(name, None);
         self.timers.set(Timer::Silence(name.clone()), now + host.policy.suspect_after_s);
         if !was_up || !same_boot {
             self.host_is_up(name, &hello.boot, was_up);
@@ -247,6 +252,8 @@ impl Brain {
         if let Some(host) = self.hosts.get_mut(name) {
             host.link = Some(Link { id: link, version: hello.version.clone() });
         }
+        self.tell_verdict(name, before, VerdictRule::Heard);
+        self.release(name);
         if missing && !self.missing_links() {
             self.want_plan("all known hosts are heard again");
         }

@@ -110,6 +110,11 @@ pub enum Input {
         /// More, for a person.
         detail: Option<String>,
     },
+    /// An [`Effect::AskReferences`] ended.
+    References {
+        /// How many took a connection.
+        reached: u64,
+    },
     /// An operator wants something.
     Operator {
         /// The request, for [`Effect::Answer`].
@@ -272,6 +277,28 @@ pub enum Effect {
         attempt: u64,
         /// The device.
         device: FenceSpec,
+    },
+    /// Read a host's power by one device, once, within 10 s or its own time limit. Always answered, with
+    /// [`Input::Evidence`] of that device.
+    ReadPower {
+        /// The host.
+        host: HostName,
+        /// The device.
+        device: FenceSpec,
+    },
+    /// Look at a VM once, within a second: does it answer? Always answered, with [`Input::Evidence`] of that VM.
+    AskVm {
+        /// The host that it runs on.
+        host: HostName,
+        /// The VM.
+        vm: VmName,
+        /// How.
+        check: CheckSpec,
+    },
+    /// See which of these addresses take a connection within half a second; answered with [`Input::References`].
+    AskReferences {
+        /// `address:port` each.
+        addresses: Vec<String>,
     },
     /// Map or unmap a volume.
     Volume {

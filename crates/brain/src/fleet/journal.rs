@@ -102,8 +102,9 @@ impl Brain {
             ops: BTreeMap::new(),
             busy: BTreeSet::new(),
             starting: BTreeMap::new(),
-            policy_counts: BTreeMap::new(),
+            on_hosts: BTreeMap::new(),
             policies_due: BTreeSet::new(),
+            brake: super::brake::Brake::default(),
             next_op: 1,
             next_nonce: 1,
             replan: None,
@@ -166,7 +167,7 @@ impl Brain {
     /// Takes up what the records say was under way.
     fn resume(&mut self) {
         self.declared.index();
-        self.count_all_policies();
+        self.index_hosts();
         self.adopt_policies();
         let all: Vec<HostName> = self.hosts.keys().cloned().collect();
         for host in all {

@@ -4,15 +4,17 @@
 //! [`verdicts`](super::verdicts).
 
 use lifeboat_model::{
-    HostName, Time,
+    HostName, Seconds, Time, VmName,
     liveness::{Evidence, EvidenceSource, Judgement, Saying, Verdict, VerdictRule},
+    spec::CheckSpec,
     trace::What,
 };
 
 use super::{
     Brain, Effect,
+    brake::Hold,
     hosts::HostState,
-    records::{HostCondition, Severity},
+    records::{HostCondition, Phase, Severity},
     timers::Timer,
     verdicts::{Facts, Follows},
 };
@@ -20,6 +22,12 @@ use crate::message::ToAgent;
 
 /// Earlier verdicts that are kept of a host.
 const KEPT_VERDICTS: usize = 8;
+/// How often a host is looked at anew that is held or that others say lives.
+const LOOK_AGAIN: Seconds = Seconds::new(1);
+/// Fence devices of a host that are asked for its power.
+const MAX_DEVICES: usize = 8;
+/// VMs of a host that are asked whether they answer.
+const MAX_VMS: usize = 5;
 
 impl HostState {
     /// Notes a verdict, and the one before it if it differs.
@@ -58,6 +66,7 @@ impl Brain {
     ) {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
+        host.asking.remove(&source);
         host.evidence.put(source, says, now, detail);
         if host.judgement.verdict != Verdict::Alive {
             self.judge(name);
@@ -106,8 +115,18 @@ impl Brain {
             return;
         }
         let facts = Facts { now, heard: host.heard, policy: &host.policy, evidence: &host.evidence };
-        let rule = facts.rule();
-        let follows = facts.follows(rule);
+        let mut rule = facts.rule();
+        let mut follows = facts.follows(rule);
+        let hold = if follows == Follows::Failed { self.holds(name, rule) } else { Hold::No };
+        match hold {
+            Hold::No => self.note_silence(name, rule),
+            Hold::Held => {
+                rule = VerdictRule::Brake;
+                follows = Follows::LookAgain(now + LOOK_AGAIN);
+            }
+            Hold::Forgiven => return,
+        }
+        let Some(host) = self.hosts.get_mut(name) else { return };
         let before = host.judgement.rule;
         host.judged(rule, now);
         if rule != before {
@@ -124,7 +143,15 @@ impl Brain {
         }
     }
 
-    /// Asks a host that is silent whether it is there.
+    /// Tells the brake whether a host is silent.
+    fn note_silence(&mut self, name: &HostName, rule: VerdictRule) {
+        let Some(host) = self.hosts.get(name) else { return };
+        let silent = (rule != VerdictRule::Heard).then(|| self.is_confirmed(host, rule));
+        self.brake.set_silent(name, silent);
+        self.release(name);
+    }
+
+    /// Asks a host that is silent whether it is there, and all others that may know.
     fn ask(&mut self, name: &HostName) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         if host.probe.is_none() {
@@ -133,11 +160,44 @@ impl Brain {
             host.probe = Some(nonce);
             self.say(name, ToAgent::Probe { nonce });
         }
+        self.ask_references();
+        self.read_power(name);
+        self.ask_vms(name);
+    }
+
+    /// Has a host's power read by each of its devices that is not being asked already.
+    fn read_power(&mut self, name: &HostName) {
+        let (Some(host), Some(spec)) = (self.hosts.get_mut(name), self.declared.hosts.get(name)) else { return };
+        for device in spec.fences.iter().take(MAX_DEVICES) {
+            if host.asking.insert(EvidenceSource::Power { device: device.name().clone() }) {
+                self.journal.effects.push(Effect::ReadPower { host: name.clone(), device: device.clone() });
+            }
+        }
+    }
+
+    /// Has some VMs of a host looked at that were up and have a check.
+    fn ask_vms(&mut self, name: &HostName) {
+        let Some(here) = self.on_hosts.get(name) else { return };
+        let ready = |vm: &&VmName| {
+            let phase = self.vms.get(*vm).map(|record| &record.phase);
+            matches!(phase, Some(Phase::Running { ready: Some(_), .. }))
+        };
+        let checks = here.iter().filter(ready).filter_map(|vm| {
+            let spec = self.declared.vms.get(vm)?;
+            Some((vm.clone(), spec.check.clone()?))
+        });
+        let asked: Vec<(VmName, CheckSpec)> = checks.take(MAX_VMS).collect();
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        for (vm, check) in asked {
+            if host.asking.insert(EvidenceSource::Service { vm: vm.clone() }) {
+                self.journal.effects.push(Effect::AskVm { host: name.clone(), vm, check });
+            }
+        }
     }
 
     /// Tells people of a verdict that lasts and is none of failure: that is told with its recovery. A moment's silence is
     /// not told: `lifeboat host evidence` shows it.
-    fn tell_verdict(&mut self, name: &HostName, before: VerdictRule, rule: VerdictRule) {
+    pub(super) fn tell_verdict(&mut self, name: &HostName, before: VerdictRule, rule: VerdictRule) {
         let Some(host) = self.hosts.get(name) else { return };
         let policy = &host.policy;
         let text = match rule {
@@ -171,6 +231,8 @@ impl Brain {
         let evidence = self.evidence(name);
         let Some(host) = self.hosts.get_mut(name) else { return };
         let silence = self.now.since(host.heard);
+        self.note_failure(name);
+        let Some(host) = self.hosts.get_mut(name) else { return };
         if let Some(link) = host.link.take() {
             host.link_since = self.now;
             self.journal.effects.push(Effect::CloseLink { host: name.clone(), link: link.id });

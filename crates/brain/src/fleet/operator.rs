@@ -80,7 +80,7 @@ impl Brain {
                 self.journal.vms.insert(vm.name.clone());
             }
         }
-        self.count_all_policies();
+        self.index_hosts();
         self.try_new_fences();
         let text = format!("The fleet was changed: {} new, {} changed", answer.created.len(), answer.changed.len());
         self.tell(Severity::Info, text, |_| {});
@@ -147,6 +147,8 @@ impl Brain {
         match kind {
             ObjectKind::Host => {
                 if let Some((name, _)) = self.hosts.remove_entry(name) {
+                    self.brake.set_silent(&name, None);
+                    self.release(&name);
                     self.journal.hosts.insert(name);
                 }
             }
@@ -169,7 +171,7 @@ impl Brain {
             }
             ObjectKind::Class | ObjectKind::Array | ObjectKind::Group | ObjectKind::Rule => {}
         }
-        self.count_all_policies();
+        self.index_hosts();
         self.tell(Severity::Info, format!("{kind} {name} was deleted"), |_| {});
         self.want_plan(format!("{kind} {name} was deleted"));
         Ok(Answer { changed: vec![format!("{kind} {name}")], ..Answer::default() })

@@ -3,8 +3,6 @@
 //! The strictest class that has a VM on a host rules, unless the host's own declaration names a policy. What names none is
 //! judged as the settings directly under `[liveness]` say.
 
-use std::collections::BTreeMap;
-
 use lifeboat_model::{HostName, Seconds, VmName, liveness::PolicyName};
 use serde::{Deserialize, Serialize};
 
@@ -146,22 +144,6 @@ impl Policies {
     }
 }
 
-/// How many VMs of each policy a host has; the last are those whose class names none.
-pub(super) type PolicyCounts = [u32; 4];
-
-/// The place of a policy in [`PolicyCounts`].
-const fn place(name: Option<PolicyName>) -> usize {
-    match name {
-        Some(PolicyName::Critical) => 0,
-        Some(PolicyName::Normal) => 1,
-        Some(PolicyName::Relaxed) => 2,
-        None => 3,
-    }
-}
-
-const NAMED: [Option<PolicyName>; 4] =
-    [Some(PolicyName::Critical), Some(PolicyName::Normal), Some(PolicyName::Relaxed), None];
-
 impl Brain {
     /// A policy, by name; without a name that of the settings for all.
     pub(super) fn policy_named(&self, name: Option<PolicyName>) -> Policy {
@@ -174,29 +156,30 @@ impl Brain {
     }
 
     /// A VM's phase changes: the hosts that it leaves and comes to may be judged otherwise from now on.
-    pub(super) fn count_policies(&mut self, vm: &VmName, from: &Phase, to: &Phase) {
+    pub(super) fn index_vm(&mut self, vm: &VmName, from: &Phase, to: &Phase) {
         if from.may_run_on() == to.may_run_on() {
             return;
         }
-        let at = place(self.class_policy(vm));
-        for (host, comes) in
-            from.may_run_on().map(|it| (it, false)).into_iter().chain(to.may_run_on().map(|it| (it, true)))
-        {
-            let count = &mut self.policy_counts.entry(host.clone()).or_default()[at];
-            *count = if comes { count.saturating_add(1) } else { count.saturating_sub(1) };
+        if let Some(host) = from.may_run_on() {
+            if let Some(vms) = self.on_hosts.get_mut(host) {
+                vms.remove(vm);
+            }
+            self.policies_due.insert(host.clone());
+        }
+        if let Some(host) = to.may_run_on() {
+            self.on_hosts.entry(host.clone()).or_default().insert(vm.clone());
             self.policies_due.insert(host.clone());
         }
     }
 
-    /// Counts anew, after what is declared has changed.
-    pub(super) fn count_all_policies(&mut self) {
-        let mut counts: BTreeMap<HostName, PolicyCounts> = BTreeMap::new();
+    /// Looks anew at what is where and at all policies, after what is declared has changed.
+    pub(super) fn index_hosts(&mut self) {
+        self.on_hosts.clear();
         for (name, vm) in &self.vms {
             if let Some(host) = vm.phase.may_run_on() {
-                counts.entry(host.clone()).or_default()[place(self.class_policy(name))] += 1;
+                self.on_hosts.entry(host.clone()).or_default().insert(name.clone());
             }
         }
-        self.policy_counts = counts;
         self.policies_due.extend(self.hosts.keys().cloned());
     }
 
@@ -206,9 +189,8 @@ impl Brain {
         if let Some(own) = self.declared.hosts.get(host).and_then(|spec| spec.liveness) {
             return Some(own);
         }
-        let counts = self.policy_counts.get(host)?;
-        let has = NAMED.iter().zip(counts).filter(|(_, count)| **count > 0).map(|(name, _)| *name);
-        has.min_by_key(|name| self.policy_named(*name).lost_after_s).flatten()
+        let names = self.on_hosts.get(host)?.iter().map(|vm| self.class_policy(vm));
+        names.min_by_key(|name| self.policy_named(*name).lost_after_s).flatten()
     }
 
     /// Lets hosts be judged as their policies say now.

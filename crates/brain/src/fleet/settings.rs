@@ -3,7 +3,10 @@
 use lifeboat_model::{Seconds, liveness::PolicyName};
 use serde::{Deserialize, Serialize};
 
-use super::policies::{Policies, Policy, WhenIsolated};
+use super::{
+    brake::BrakeSettings,
+    policies::{Policies, Policy, WhenIsolated},
+};
 
 /// When a host counts as lost, and how often agents speak.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +28,8 @@ pub struct Liveness {
     pub grace_s: Seconds,
     /// Policies by name, for classes and hosts that name one.
     pub policies: Policies,
+    /// When the controller suspects itself.
+    pub brake: BrakeSettings,
 }
 
 impl Liveness {
@@ -54,6 +59,7 @@ impl Default for Liveness {
             agent_wait_s: policy.agent_wait_s,
             grace_s: Seconds::new(10),
             policies: Policies::default(),
+            brake: BrakeSettings::default(),
         }
     }
 }
@@ -116,6 +122,7 @@ impl Settings {
         for name in PolicyName::ALL {
             l.policies.get(name).validate(&format!("liveness.policies.{name}"))?;
         }
+        l.brake.validate()?;
         if self.retries.pause_s == Seconds::ZERO || self.retries.longest_pause_s < self.retries.pause_s {
             return Err("retries.pause_s must be above 0 and not above longest_pause_s".to_owned());
         }

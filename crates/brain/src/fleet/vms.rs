@@ -44,7 +44,7 @@ impl Brain {
             self.starting.entry(host.clone()).or_default().insert(name.clone());
         }
         self.journal.vms.insert(name.clone());
-        self.count_policies(name, &before, &phase);
+        self.index_vm(name, &before, &phase);
         self.execution_changed();
     }
 

@@ -17,6 +17,7 @@ use lifeboat_brain::{
 use lifeboat_model::{
     Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
     attach::{Attachment, VolumePath},
+    liveness::{EvidenceSource, Saying},
     spec::Declaration,
 };
 
@@ -89,6 +90,12 @@ pub struct World {
     pub array_ops: BTreeMap<lifeboat_brain::fleet::OpId, HostName>,
     pub most_ops: usize,
     pub guest_answers: bool,
+    /// Whether VMs answer those who ask about their host.
+    pub vms_seen: bool,
+    /// How long reading a host's power takes.
+    pub power_read_ms: u64,
+    /// Whether the controller's references take connections.
+    pub references: bool,
     pub faults: Faults,
     outputs: usize,
     pub effects: usize,
@@ -109,6 +116,10 @@ pub fn vm(name: &str) -> VmName {
 
 impl World {
     pub fn new(declaration: Declaration, faults: Faults) -> Self {
+        Self::with(declaration, faults, Settings::default())
+    }
+
+    pub fn with(declaration: Declaration, faults: Faults, settings: Settings) -> Self {
         let mut world = Self {
             now: Time::from_micros(1_000_000_000_000),
             queue: BTreeMap::new(),
@@ -125,6 +136,9 @@ impl World {
             array_ops: BTreeMap::new(),
             most_ops: 0,
             guest_answers: true,
+            vms_seen: false,
+            power_read_ms: 5000,
+            references: true,
             faults: Faults::default(),
             outputs: 0,
             effects: 0,
@@ -132,7 +146,7 @@ impl World {
             starts: Vec::new(),
             answers: Vec::new(),
             next_link: 0,
-            settings: Settings::default(),
+            settings,
         };
         for spec in &declaration.hosts {
             let machine = Machine {
@@ -291,6 +305,30 @@ impl World {
                 let result = if ok { Ok(()) } else { Err("nothing answers".to_owned()) };
                 let after = if ok { 3000 } else { 60_000 };
                 self.at(after, Happening::ToBrain(life, Input::CheckEnded { vm, generation, result }));
+            }
+            Effect::ReadPower { host, device } => {
+                let machine = &self.hosts[&host];
+                let says = match (machine.bmc, machine.power) {
+                    (false, _) => Saying::Unknown,
+                    (true, true) => Saying::PowerOn,
+                    (true, false) => Saying::PowerOff,
+                };
+                let source = EvidenceSource::Power { device: device.name().clone() };
+                self.at(
+                    self.power_read_ms,
+                    Happening::ToBrain(life, Input::Evidence { host, source, says, detail: None }),
+                );
+            }
+            Effect::AskVm { host, vm, .. } => {
+                let machine = &self.hosts[&host];
+                let answers = machine.power && !machine.frozen && self.vms_seen && machine.vms.contains_key(&vm);
+                let says = if answers { Saying::Lives } else { Saying::Silent };
+                let source = EvidenceSource::Service { vm };
+                self.at(100, Happening::ToBrain(life, Input::Evidence { host, source, says, detail: None }));
+            }
+            Effect::AskReferences { .. } => {
+                let reached = u64::from(self.references);
+                self.at(100, Happening::ToBrain(life, Input::References { reached }));
             }
             Effect::Tell(event) => self.log.push(format!("{} {:?}: {}", self.t(), event.severity, event.text)),
             Effect::Trace(_) => {}

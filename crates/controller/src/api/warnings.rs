@@ -18,7 +18,7 @@ const NAMED: usize = 3;
 
 /// All warnings, the worst first.
 pub(super) fn all(brain: &Brain, now: Time) -> Vec<Warning> {
-    let mut ranked = Vec::new();
+    let mut ranked: Vec<(u8, Warning)> = brake(brain).map(|warning| (0, warning)).into_iter().collect();
     for (name, vm) in brain.vms() {
         ranked.extend(of_vm(brain, name, vm));
     }
@@ -114,6 +114,18 @@ fn of_agents(brain: &Brain, now: Time) -> impl Iterator<Item = Warning> {
         let mend = format!("see whether lifeboat-agent runs on {name}");
         Some(Warning { since_us: Some(host.link_since), host: Some(name.clone()), ..warning(text, mend) })
     })
+}
+
+/// The controller suspects itself.
+fn brake(brain: &Brain) -> Option<Warning> {
+    let brake = brain.brake()?;
+    let hosts = if brake.hosts == 1 { "1 host is".to_owned() } else { format!("{} hosts are", brake.hosts) };
+    let text = format!(
+        "the controller suspects itself: {}. {hosts} held and not fenced, unless other evidence confirms that they are lost",
+        brake.why
+    );
+    let mend = "see to the network at the controller; it goes on by itself".to_owned();
+    Some(Warning { since_us: Some(brake.since), ..warning(text, mend) })
 }
 
 /// `h1, h2, h3 and 2 more`, and whether it is one.

@@ -247,9 +247,13 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
             };
             Ok(Command::Faults(names.hosts(hosts)?.into_iter().map(|host| Fault::Bmc(host, bmc)).collect()))
         }
-        ["crash", ..] | ["controller", ..] | ["store", ..] | ["clock", ..] | ["slow", ..] | ["messages", ..] => {
-            machinery(words, names)
-        }
+        ["crash", ..]
+        | ["agent", ..]
+        | ["controller", ..]
+        | ["store", ..]
+        | ["clock", ..]
+        | ["slow", ..]
+        | ["messages", ..] => machinery(words, names),
         ["array", ..] | ["volume", ..] => storage(words, names),
         ["vm", ..] | ["fail-start", ..] | ["fail-migrate", ..] | ["kill", ..] | ["guest", ..] => vm(words, names),
         ["maintenance", host, state] => Ok(Command::Maintenance(names.host(host)?, on_off(state)?)),
@@ -293,6 +297,7 @@ fn machinery(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String>
     let fault = match words {
         ["crash", "controller", rest @ ..] if rest.len() < 2 => Fault::ControllerDies(names.controller(rest.first())?),
         ["crash", "agent", host] => Fault::AgentDies(names.host(host)?),
+        ["agent", host, state] => Fault::Agent(names.host(host)?, on_off(state)?),
         ["controller", number, "hang", span] => Fault::ControllerHangs(names.controller(Some(number))?, seconds(span)?),
         ["controller", number, "dies-in", outputs] => {
             let outputs = self::number(outputs, "a number of outputs")?;

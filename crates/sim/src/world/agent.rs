@@ -24,7 +24,7 @@ impl World {
         let life = self.new_life();
         let controllers = NonZeroUsize::new(self.controllers.len()).unwrap_or(NonZeroUsize::MIN);
         let machine = &mut self.machines[host.at()];
-        if machine.boot != boot || !machine.up || machine.agent.is_some() {
+        if machine.boot != boot || !machine.up || machine.agent.is_some() || machine.agent_stopped {
             return;
         }
         let settings = HostSettings {
@@ -57,6 +57,17 @@ impl World {
         self.after(span, Event::AgentStarts { host, boot });
         self.note(|| format!("the agent of {name} dies"));
         self.changes();
+    }
+
+    /// An agent is stopped and stays so, or is started again.
+    pub(crate) fn set_agent(&mut self, host: HostIx, on: bool) {
+        self.machines[host.at()].agent_stopped = !on;
+        if on {
+            let boot = self.machines[host.at()].boot;
+            self.after(Seconds::ZERO, Event::AgentStarts { host, boot });
+        } else {
+            self.crash_agent(host);
+        }
     }
 
     pub(super) fn agent_tick(&mut self, host: HostIx, life: u32) {

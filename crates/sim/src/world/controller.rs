@@ -348,6 +348,9 @@ impl World {
             }
             Effect::CloseLink { link, .. } => self.close_controller_side(link),
             Effect::Fence { host, attempt, device } => self.fence(controller, life, &host, attempt, &device),
+            Effect::ReadPower { host, device } => self.read_power(controller, life, host, &device),
+            Effect::AskVm { host, vm, .. } => self.ask_vm(controller, life, host, vm),
+            Effect::AskReferences { addresses } => self.ask_references(controller, life, addresses.len()),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 self.array_op(controller, life, op, change, &array, &volume.name, host, (epoch, generation));
             }

@@ -29,6 +29,8 @@ pub struct Machine {
     /// Counts its boots.
     pub(super) boot: u32,
     pub(super) agent: Option<Agent>,
+    /// Whether its agent is kept from starting.
+    pub(super) agent_stopped: bool,
     /// What its agents have written.
     pub(super) disk: HostMemory,
     pub(crate) guests: BTreeMap<VmName, Guest>,
@@ -92,6 +94,7 @@ impl World {
             hung: false,
             boot: 1,
             agent: None,
+            agent_stopped: false,
             disk: HostMemory::default(),
             guests: BTreeMap::new(),
             configured: BTreeMap::new(),

@@ -1,0 +1,80 @@
+//! Who is asked whether a host lives: its BMC, its VMs, and what is always there for a controller to reach.
+
+use lifeboat_brain::fleet::Input;
+use lifeboat_model::{
+    HostName, Seconds, VmName,
+    liveness::{EvidenceSource, Saying},
+    spec::FenceSpec,
+};
+
+use super::{Bmc, Event, World, network::Network};
+
+/// The longest that reading the power may take.
+const POWER_LIMIT: Seconds = Seconds::new(10);
+/// The longest that a look at a VM takes.
+const VM_LIMIT: Seconds = Seconds::from_millis(900);
+/// The longest that a reference may take to accept a connection.
+const REFERENCE_LIMIT: Seconds = Seconds::from_millis(500);
+
+impl World {
+    /// A controller reads a host's power.
+    pub(super) fn read_power(&mut self, controller: usize, life: u32, host: HostName, device: &FenceSpec) {
+        let Some(ix) = self.ix(&host) else { return };
+        let machine = &self.machines[ix.at()];
+        let limit = POWER_LIMIT.min(device.timeout());
+        // Reading takes less than cutting, which has to wait for the power to go.
+        let mut span = Seconds::from_micros(self.settings.times.of(host.as_str()).fence.least().micros() / 2);
+        let (bmc, power) = (machine.bmc, machine.power);
+        if bmc == Bmc::Slow {
+            span = span * 10;
+        }
+        let unreachable = bmc == Bmc::Dead || self.controllers[controller].ports.is_cut(Network::Bmc);
+        let (says, span) = match (unreachable || span > limit, power) {
+            (true, _) => (Saying::Unknown, limit),
+            // One that lies says off only after it was told to cut.
+            (false, true) => (Saying::PowerOn, span),
+            (false, false) => (Saying::PowerOff, span),
+        };
+        self.evidence_comes(
+            controller,
+            life,
+            host,
+            EvidenceSource::Power { device: device.name().clone() },
+            says,
+            span,
+        );
+    }
+
+    /// A controller looks at a VM once.
+    pub(super) fn ask_vm(&mut self, controller: usize, life: u32, host: HostName, vm: VmName) {
+        // VMs have a network of their own, which nothing cuts as long as their host runs; the controller has one way out.
+        let cut = self.controllers[controller].ports.is_cut(Network::Management);
+        let (says, span) = if !cut && self.answers(&vm) {
+            (Saying::Lives, Seconds::from_millis(5))
+        } else {
+            (Saying::Silent, VM_LIMIT)
+        };
+        self.evidence_comes(controller, life, host, EvidenceSource::Service { vm }, says, span);
+    }
+
+    /// A controller looks whether its own network works.
+    pub(super) fn ask_references(&mut self, controller: usize, life: u32, references: usize) {
+        let cut = self.controllers[controller].ports.is_cut(Network::Management);
+        let (reached, span) = if cut { (0, REFERENCE_LIMIT) } else { (references as u64, Seconds::from_millis(5)) };
+        let input = Box::new(Input::References { reached });
+        self.after(span, Event::ControllerTold { controller, life, input });
+    }
+
+    fn evidence_comes(
+        &mut self,
+        controller: usize,
+        life: u32,
+        host: HostName,
+        source: EvidenceSource,
+        says: Saying,
+        span: Seconds,
+    ) {
+        let input = Box::new(Input::Evidence { host, source, says, detail: None });
+        self.after(span, Event::ControllerTold { controller, life, input });
+    }
+}
