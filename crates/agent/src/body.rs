@@ -5,11 +5,11 @@
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use lifeboat_brain::host::{HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow};
-use lifeboat_model::{Seconds, Time};
+use lifeboat_model::{BootId, HostName, Seconds, Time, liveness::Saying};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -21,6 +21,7 @@ use crate::{
     journal::Journal,
     link::{Link, LinkEvent},
     operations::{carry_out, told},
+    probe,
     records::RecordFile,
     report::Trouble,
 };
@@ -29,6 +30,8 @@ use crate::{
 const EVENTS: usize = 256;
 /// With so many effects waiting for the disk, nothing more is taken in from the controller.
 const MAX_WAITING: usize = 4096;
+/// Looks at other agents at once.
+const MAX_LOOKS: usize = 256;
 /// How long running operations and writes may take to end when the agent is to end.
 const LAST_WORK: Duration = Duration::from_secs(3);
 
@@ -70,6 +73,10 @@ pub(crate) struct Body {
     sender: mpsc::Sender<LinkEvent>,
     events: mpsc::Receiver<LinkEvent>,
     operations: JoinSet<HostInput>,
+    /// Looks at other hosts' agents.
+    looks: JoinSet<HostInput>,
+    /// Other agents that look whether this loop turns.
+    asked: mpsc::Receiver<oneshot::Sender<()>>,
     trouble: Trouble,
 }
 
@@ -80,6 +87,7 @@ impl Body {
         controllers: Vec<ControllerAddress>,
         tls: Arc<ClientConfig>,
         hypervisor: Arc<dyn Hypervisor>,
+        asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) -> Self {
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
@@ -93,6 +101,8 @@ impl Body {
             sender,
             events,
             operations: JoinSet::new(),
+            looks: JoinSet::new(),
+            asked,
             trouble: Trouble::default(),
         }
     }
@@ -110,6 +120,15 @@ impl Body {
                 event = self.hypervisor.next_event() => self.take_in(told(event)),
                 Some(ended) = self.operations.join_next() => {
                     self.take_in(ended.expect("an operation's task neither panics nor is aborted"));
+                }
+                Some(asked) = self.asked.recv() => {
+                    // Who asked may have gone.
+                    let _ = asked.send(());
+                }
+                Some(seen) = self.looks.join_next() => {
+                    if let Ok(seen) = seen {
+                        self.take_in(seen);
+                    }
                 }
                 written = self.journal.next() => {
                     let effects = self.journal.go_on(written, self.brain.memory());
@@ -173,10 +192,27 @@ impl Body {
                         self.link_ended(link, "the controller does not take what this agent says");
                     }
                 }
+                HostEffect::LookAt { host, address, boot } => self.look_at(host, address, boot),
                 HostEffect::Operate(operation) => self.operate(operation),
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
         }
+    }
+
+    fn look_at(&mut self, host: HostName, address: String, boot: BootId) {
+        let seen = |host, (says, detail)| HostInput::PeerSeen { host, says, detail };
+        if self.looks.len() >= MAX_LOOKS {
+            let busy = (Saying::Unknown, Some("its agent looks at too many others".to_owned()));
+            self.looks.spawn(async move { seen(host, busy) });
+            return;
+        }
+        self.looks.spawn(async move {
+            let told = match lifeboat_transport::random() {
+                Ok(nonce) => probe::look(&address, &host, &boot, nonce).await,
+                Err(error) => (Saying::Unknown, Some(error.to_string())),
+            };
+            seen(host, told)
+        });
     }
 
     fn operate(&mut self, operation: Operation) {

@@ -124,6 +124,11 @@ impl HostBrain {
                 self.hint(now, vm, Some((generation, Exit { by_guest, detail })));
             }
             HostInput::VmChanged { vm } => self.hint(now, vm, None),
+            HostInput::PeerSeen { host, says, detail } => {
+                if let Some(link) = self.links.led() {
+                    out.effects.push(HostEffect::Send { link, message: FromAgent::PeerSeen { host, says, detail } });
+                }
+            }
             HostInput::Tick => {}
         }
         self.do_due(now, &mut out);
@@ -159,6 +164,8 @@ impl HostBrain {
             version: self.settings.version.clone(),
             epoch: self.memory.epoch(),
             vms: self.vms.iter().filter_map(|(name, vm)| vm.running(name)).collect(),
+            probe_port: self.settings.probe_port,
+            probe_address: None,
         };
         out.effects.push(HostEffect::Send { link, message: FromAgent::Hello(hello) });
     }
@@ -194,6 +201,10 @@ impl HostBrain {
             ToAgent::Probe { nonce } => {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }
+            ToAgent::LookAt { host, address, boot } if self.links.led() == Some(link) => {
+                out.effects.push(HostEffect::LookAt { host, address, boot });
+            }
+            ToAgent::LookAt { .. } => {}
             ToAgent::Command(command) if self.links.led() == Some(link) => self.command(now, link, command, out),
             ToAgent::Command(_) => {
                 self.give_up(now, Notice::CommandBeforeWelcome { controller }, true, out);

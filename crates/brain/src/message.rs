@@ -17,7 +17,8 @@
 //! are sent again: with the link that breaks, an agent drops those that it has not begun.
 
 use lifeboat_model::{
-    BootId, Epoch, Generation, HostName, VmName, attach::Attachment, running::RunningVm, spec::MachineSpec,
+    BootId, Epoch, Generation, HostName, VmName, attach::Attachment, liveness::Saying, running::RunningVm,
+    spec::MachineSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +45,12 @@ pub struct Hello {
     pub epoch: Epoch,
     /// Every VM whose process exists.
     pub vms: Vec<RunningVm>,
+    /// The port on which other agents may look whether it lives; none: it listens on none.
+    #[serde(default)]
+    pub probe_port: Option<u16>,
+    /// Where that port is reached, `address:port`: as the controller sees it, whatever the agent says.
+    #[serde(default)]
+    pub probe_address: Option<String>,
 }
 
 /// What an agent says.
@@ -83,6 +90,15 @@ pub enum FromAgent {
     },
     /// A VM's guest stopped executing, or goes on.
     VmChanged(RunningVm),
+    /// What came of a [`ToAgent::LookAt`].
+    PeerSeen {
+        /// The other host.
+        host: HostName,
+        /// What was seen of its agent.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
+    },
 }
 
 /// How a command ended.
@@ -142,6 +158,15 @@ pub enum ToAgent {
     Pace {
         /// How often.
         heartbeat_ms: u64,
+    },
+    /// Look whether another host's agent lives; always answered with [`FromAgent::PeerSeen`], within a second.
+    LookAt {
+        /// The other host.
+        host: HostName,
+        /// Where its agent listens, `address:port`.
+        address: String,
+        /// The boot that it is in, which its agent shows that it knows.
+        boot: BootId,
     },
     /// Do something.
     Command(Command),

@@ -148,6 +148,7 @@ pub struct World {
     counts: Counts,
     changed: Time,
     life: u32,
+    looks: u64,
 }
 
 impl World {
@@ -176,6 +177,7 @@ impl World {
             counts: Counts::default(),
             changed: START,
             life: 0,
+            looks: 0,
             settings,
         };
         world.record(TraceEvent::new(START, What::TraceStarted { source: Source::Simulator }));

@@ -25,6 +25,7 @@ use lifeboat_model::{
 use super::{
     Brain, Effect, FenceProof, LinkId,
     evidence::EvidenceSet,
+    judging::Asked,
     policies::Policy,
     records::{HostCondition, HostRecord, Phase, Severity},
     timers::Timer,
@@ -68,8 +69,8 @@ pub struct HostState {
     pub judgement: Judgement,
     /// The verdicts before that, the oldest first.
     pub earlier: VecDeque<Judgement>,
-    /// Sources that were asked and have not answered yet.
-    pub(super) asking: BTreeSet<EvidenceSource>,
+    /// Sources that were asked.
+    pub(super) asked: BTreeMap<EvidenceSource, Asked>,
     /// The newest link on which its agent said Hello.
     greeted: Option<LinkId>,
     /// The unanswered probe.
@@ -91,7 +92,7 @@ impl HostState {
             evidence: EvidenceSet::default(),
             judgement: Judgement { verdict: heard.verdict(), rule: heard, since_us: Time::default() },
             earlier: VecDeque::new(),
-            asking: BTreeSet::new(),
+            asked: BTreeMap::new(),
             link: None,
             link_since: Time::default(),
             heard: Time::default(),
@@ -156,6 +157,7 @@ impl Brain {
                 self.vm_exited(name, &vm, generation, by_guest, &detail);
             }
             FromAgent::VmChanged(report) => self.vm_changed(name, &report),
+            FromAgent::PeerSeen { host, says, detail } => self.peer_seen(name, &host, says, detail),
         }
     }
 
@@ -225,8 +227,9 @@ impl Brain {
         let was_up = host.record.condition == HostCondition::Up;
         // Without a link nothing is said to it: what follows from its Hello comes after its Welcome.
         let old = host.link.take();
-        if host.record.version.as_ref() != Some(&hello.version) {
+        if host.record.version.as_ref() != Some(&hello.version) || host.record.probe_address != hello.probe_address {
             host.record.version = Some(hello.version.clone());
+            host.record.probe_address.clone_from(&hello.probe_address);
             self.journal.hosts.insert(name.clone());
         }
         host.link_since = now;

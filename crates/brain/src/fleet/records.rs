@@ -95,6 +95,9 @@ pub struct HostRecord {
     /// The version that its agent said last that it is.
     #[serde(default)]
     pub version: Option<String>,
+    /// Where other agents can look whether its agent lives; none: nowhere.
+    #[serde(default)]
+    pub probe_address: Option<String>,
 }
 
 /// What an operator (or the VM's own shutdown) wants of it.

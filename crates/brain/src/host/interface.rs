@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroUsize};
 
-use lifeboat_model::{BootId, Epoch, Generation, HostName, VmName, running::RunningVm};
+use lifeboat_model::{BootId, Epoch, Generation, HostName, VmName, liveness::Saying, running::RunningVm};
 
 use super::HostRecord;
 use crate::message::{FromAgent, Order, ToAgent};
@@ -18,6 +18,8 @@ pub struct HostSettings {
     pub version: String,
     /// How many controllers the body can connect to.
     pub controllers: NonZeroUsize,
+    /// The port on which other agents may look whether this one lives; none: it listens on none.
+    pub probe_port: Option<u16>,
 }
 
 /// One connection, or one attempt at it; never used twice in an agent's life.
@@ -78,6 +80,15 @@ pub enum HostInput {
     VmChanged {
         /// The VM.
         vm: VmName,
+    },
+    /// A [`HostEffect::LookAt`] has ended.
+    PeerSeen {
+        /// The other host.
+        host: HostName,
+        /// What was seen of its agent.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
     },
     /// Time has passed.
     Tick,
@@ -145,6 +156,15 @@ pub enum HostEffect {
         /// What to say.
         message: FromAgent,
     },
+    /// Look whether another host's agent lives, within a second; always answered with [`HostInput::PeerSeen`].
+    LookAt {
+        /// The other host.
+        host: HostName,
+        /// Where its agent listens, `address:port`.
+        address: String,
+        /// The boot that it is in, which its agent shows that it knows.
+        boot: BootId,
+    },
     /// Have the hypervisor do something; answer with [`HostInput::OperationEnded`].
     Operate(Operation),
     /// Tell the host's operator.
@@ -155,8 +175,12 @@ impl HostEffect {
     /// Whether it says only that the agent lives, so that it need not wait for anything to become durable.
     #[must_use]
     pub fn is_urgent(&self) -> bool {
-        let Self::Send { message, .. } = self else { return false };
-        matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. })
+        let message = match self {
+            Self::Send { message, .. } => message,
+            Self::LookAt { .. } => return true,
+            _ => return false,
+        };
+        matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. } | FromAgent::PeerSeen { .. })
     }
 }
 

@@ -338,3 +338,21 @@ fn a_start_that_finds_an_earlier_process_has_failed_only_when_that_is_gone() {
     let last = answers(&world).pop().expect("an answer");
     assert!(matches!(last, (2, Outcome::Failed { retry_may_help: true, .. })), "{last:?}");
 }
+
+#[test]
+fn another_host_is_looked_at_for_the_leader_alone_and_what_was_seen_is_told_it() {
+    let look_at = || {
+        let host = lifeboat_model::HostName::new("h2").expect("a name");
+        ToAgent::LookAt { host, address: "192.0.2.2:7444".to_owned(), boot: lifeboat_model::BootId("b".to_owned()) }
+    };
+    let mut world = World::new();
+    world.connect();
+    world.say(look_at());
+    assert!(world.looks.is_empty(), "nobody has welcomed this agent");
+    let mut world = led();
+    world.say(look_at());
+    assert_eq!(world.looks.len(), 1);
+    let (host, says) = (world.looks[0].clone(), lifeboat_model::liveness::Saying::Hangs);
+    world.feed(HostInput::PeerSeen { host: host.clone(), says, detail: None });
+    assert_eq!(world.said.last(), Some(&FromAgent::PeerSeen { host, says, detail: None }));
+}

@@ -28,6 +28,7 @@ pub fn settings() -> HostSettings {
         boot: BootId("boot-1".to_owned()),
         version: "0".to_owned(),
         controllers: NonZeroUsize::new(2).expect("not zero"),
+        probe_port: Some(7444),
     }
 }
 
@@ -55,6 +56,8 @@ pub struct World {
     pub led: Option<Epoch>,
     pub said: Vec<FromAgent>,
     pub notices: Vec<Notice>,
+    /// Hosts whose agents are to be looked at.
+    pub looks: Vec<HostName>,
     /// The next output is cut short by the agent's death: so many of its records get written, nothing is done.
     pub dies_after_records: Option<usize>,
     /// VMs whose process the agent cannot know to be gone.
@@ -81,6 +84,7 @@ impl World {
             led: None,
             said: Vec::new(),
             notices: Vec::new(),
+            looks: Vec::new(),
             dies_after_records: None,
             doubtful: BTreeSet::new(),
             durable: HostMemory::default(),
@@ -311,6 +315,7 @@ impl World {
                 self.check_said(&message);
                 self.said.push(message);
             }
+            HostEffect::LookAt { host, .. } => self.looks.push(host),
             HostEffect::Operate(operation) => {
                 self.check_operation(&operation);
                 self.running.push(operation);

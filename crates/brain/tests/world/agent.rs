@@ -37,6 +37,8 @@ impl World {
             version: "test".to_owned(),
             epoch: machine.epoch,
             vms,
+            probe_port: None,
+            probe_address: None,
         };
         self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Hello(hello)));
         self.at(1000, Happening::Beat(name.clone(), link.0, 1));
@@ -69,7 +71,7 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } | ToAgent::Pace { .. } => {}
+            ToAgent::Heard { .. } | ToAgent::Pace { .. } | ToAgent::LookAt { .. } => {}
             ToAgent::Command(command) => {
                 assert_eq!(
                     machine.welcomed,

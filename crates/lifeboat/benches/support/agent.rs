@@ -58,6 +58,8 @@ impl Host {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             epoch: Epoch(0),
             vms: Vec::new(),
+            probe_port: None,
+            probe_address: None,
         };
         writer.send(&FromAgent::Hello(hello)).await?;
         let Some(ToAgent::Welcome { heartbeat_ms, .. }) = reader.next().await? else {

@@ -1,9 +1,12 @@
 //! The body of an agent: runs the real [`HostBrain`], writes its records before its effects go out, and dies.
 
-use std::{collections::VecDeque, num::NonZeroUsize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+};
 
 use lifeboat_brain::host::{HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation};
-use lifeboat_model::{BootId, Seconds, Time, running::RunningVm};
+use lifeboat_model::{BootId, HostName, Seconds, Time, running::RunningVm};
 
 use super::{Event, World, machine::HostIx};
 
@@ -17,6 +20,8 @@ pub(super) struct Agent {
     pub links: Vec<(LinkId, u32)>,
     /// Outputs whose records are not durable yet, and what came after them.
     outbox: VecDeque<HostOutput>,
+    /// Looks at other hosts that have not ended.
+    pub looks: BTreeMap<u64, HostName>,
 }
 
 impl World {
@@ -32,9 +37,17 @@ impl World {
             boot: BootId(format!("{}-{boot}", machine.name)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             controllers,
+            probe_port: Some(7444),
         };
         let brain = HostBrain::restore(settings, machine.disk.records().collect::<Vec<_>>());
-        machine.agent = Some(Agent { life, brain, tick_at: None, links: Vec::new(), outbox: VecDeque::new() });
+        machine.agent = Some(Agent {
+            life,
+            brain,
+            tick_at: None,
+            links: Vec::new(),
+            outbox: VecDeque::new(),
+            looks: BTreeMap::new(),
+        });
         let vms = machine.guests.iter().map(|(vm, guest)| guest.report(vm)).collect::<Vec<RunningVm>>();
         self.feed(host, HostInput::Found { vms });
     }
@@ -174,6 +187,7 @@ impl World {
                     self.agent_says(link, message);
                 }
             }
+            HostEffect::LookAt { host: peer, .. } => self.look_at_peer(host, peer),
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Tell(notice) => self.noticed(host, &notice),
         }

@@ -117,6 +117,8 @@ impl Bench {
             version: "0.1.0".to_owned(),
             epoch: Epoch(0),
             vms: Vec::new(),
+            probe_port: None,
+            probe_address: None,
         };
         self.said(host, FromAgent::Hello(hello));
     }
