@@ -25,6 +25,7 @@ busybox              busybox-static                   the lab's guests
 ip                   iproute2                         the lab's networks
 nsenter              util-linux                       tests look into the lab's networks
 check_http           monitoring-plugins-basic         plugins that look at VMs, in tests
+sqlite3              sqlite3                          reads rasdaemon's database, in tests
 xz                   xz-utils                         modules of Debian 13's kernel are packed with it
 LIST
 }

@@ -7,7 +7,8 @@ use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use lifeboat_brain::host::{
     Guard, HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow,
 };
-use lifeboat_model::{Seconds, Time};
+use lifeboat_brain::message::Going;
+use lifeboat_model::{Seconds, Time, hardware::HardwareReading};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
@@ -22,6 +23,7 @@ use crate::{
     error::clean,
     guard::{GuardWatch, boottime_ns},
     journal::Journal,
+    leaving::{self, Leaving},
     link::{Link, LinkEvent},
     looks::Looker,
     operations::{carry_out, told},
@@ -75,6 +77,14 @@ fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// What works beside the loop, in tasks and processes of its own.
+pub(crate) struct Beside {
+    pub(crate) looker: Looker,
+    pub(crate) guard: GuardWatch,
+    pub(crate) leaving: Leaving,
+    pub(crate) readings: mpsc::Receiver<Vec<HardwareReading>>,
+}
+
 /// Everything that the loop holds.
 pub(crate) struct Body {
     clock: Clock,
@@ -91,6 +101,8 @@ pub(crate) struct Body {
     trouble: Trouble,
     guard: GuardWatch,
     guarded: Guard,
+    leaving: Leaving,
+    readings: mpsc::Receiver<Vec<HardwareReading>>,
 }
 
 impl Body {
@@ -99,9 +111,9 @@ impl Body {
         records: RecordFile,
         controllers: Vec<ControllerAddress>,
         tls: Arc<ClientConfig>,
-        looker: Looker,
-        guard: GuardWatch,
+        beside: Beside,
     ) -> Self {
+        let Beside { looker, guard, leaving, readings } = beside;
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
             clock: Clock::begin(),
@@ -118,6 +130,8 @@ impl Body {
             trouble: Trouble::default(),
             guard,
             guarded: Guard::Absent,
+            leaving,
+            readings,
         }
     }
 
@@ -142,11 +156,27 @@ impl Body {
         self.take_in(first);
         let mut looks = interval(GUARD_LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // When the system shuts down, the agent ends at this time at the latest.
+        let mut last: Option<Instant> = None;
         loop {
+            if last.is_some() && *self.leaving.may_go.borrow() {
+                break;
+            }
             let deadline = self.brain.next_deadline().map(|time| self.clock.instant(time));
             let has_room = self.journal.waiting() < MAX_WAITING;
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut shutdown, if last.is_none() => {
+                    if !self.leaves().await {
+                        break;
+                    }
+                    last = Some(Instant::now() + Duration::from_secs(self.leaving.config.wait_s));
+                }
+                () = sleep_until(last.unwrap_or_else(Instant::now)), if last.is_some() => {
+                    warn!("the time is over, and the controller has not let this host go; it goes as it is");
+                    break;
+                }
+                Some(readings) = self.readings.recv() => self.take_in(HostInput::Hardware { readings }),
+                Some(going) = self.leaving.asked.recv() => self.announce(going),
                 Some(event) = self.events.recv(), if has_room => self.link_event(event),
                 event = self.hypervisor.next_event() => self.take_in(told(event)),
                 Some(ended) = self.operations.join_next() => {
@@ -164,6 +194,23 @@ impl Body {
             }
         }
         self.end().await;
+    }
+
+    /// Whether the host goes with the agent, which is then announced if it was not.
+    async fn leaves(&mut self) -> bool {
+        if !self.leaving.goes
+            && let Some(going) = leaving::going(&self.leaving.config.jobs_command).await
+        {
+            self.announce(going);
+        }
+        self.leaving.goes
+    }
+
+    fn announce(&mut self, going: Going) {
+        info!("this host is about to go: {going:?}");
+        self.leaving.goes = going != Going::Stays;
+        self.leaving.may_go.send_replace(false);
+        self.take_in(HostInput::Announce { going });
     }
 
     /// Lets what runs end, within bounds.
@@ -220,6 +267,10 @@ impl Body {
                 HostEffect::Kill { vm } => self.kill(vm),
                 HostEffect::Operate(operation) => self.operate(operation),
                 HostEffect::Look { sequence, vm, look, limit } => self.looker.begin(sequence, &vm, &look, limit),
+                HostEffect::MayGo => {
+                    info!("the controller lets this host go");
+                    self.leaving.may_go.send_replace(true);
+                }
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
         }

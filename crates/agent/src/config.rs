@@ -6,9 +6,11 @@ use std::{
     str::FromStr,
 };
 
-use lifeboat_drivers::{check::plugin_directories, hypervisor::qemu::QemuSettings};
+use lifeboat_drivers::{check::plugin_directories, hardware::HardwareConfig, hypervisor::qemu::QemuSettings};
 use lifeboat_model::HostName;
 use serde::Deserialize;
+
+use crate::leaving::LeavingConfig;
 
 /// The longest configuration that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -37,6 +39,12 @@ pub struct AgentConfig {
     /// How VMs are looked at from here.
     #[serde(default)]
     pub checks: CheckSettings,
+    /// What is done when the host shuts down.
+    #[serde(default)]
+    pub leaving: LeavingConfig,
+    /// How the hardware is looked at.
+    #[serde(default)]
+    pub hardware: HardwareConfig,
     /// How QEMU is run. Its directories are, unless set, `qemu` in the two above.
     #[serde(default)]
     pub qemu: QemuSettings,

@@ -24,8 +24,10 @@ mod body;
 mod config;
 mod error;
 mod guard;
+mod hardware;
 mod join;
 mod journal;
+mod leaving;
 mod link;
 mod lock;
 mod looks;
@@ -48,10 +50,18 @@ use tracing::{info, warn};
 pub use config::{AgentConfig, CheckSettings, ConfigError, ControllerAddress, NotAnAddress};
 pub use error::AgentError;
 pub use guard::{GuardError, GuardOptions, guard};
+pub use leaving::{LeavingConfig, SOCKET};
 pub use lock::LockError;
 pub use records::{RECORDS_FILE, RecordsError};
 
-use crate::{body::Body, guard::GuardWatch, lock::DirLock, looks::Looker, records::RecordFile};
+use crate::{
+    body::{Beside, Body},
+    guard::GuardWatch,
+    leaving::Leaving,
+    lock::DirLock,
+    looks::Looker,
+    records::RecordFile,
+};
 
 /// Threads for writing files and the like, at most.
 const BLOCKING_THREADS: usize = 64;
@@ -132,7 +142,11 @@ async fn run_locked(
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
     let looker = Looker::new(config.checks.clone(), hypervisor);
-    let body = Body::new(brain, file, config.controllers.clone(), tls, looker, guard);
+    let mut tasks = tokio::task::JoinSet::new();
+    let leaving = Leaving::begin(config.leaving.clone(), &config.run_dir, &mut tasks);
+    let readings = hardware::begin(config.hardware.clone(), &mut tasks);
+    let beside = Beside { looker, guard, leaving, readings };
+    let body = Body::new(brain, file, config.controllers.clone(), tls, beside);
     let lease = until_ns.map(|until| body.at_boottime(until));
     body.run(HostInput::Found { vms, lease }, shutdown).await;
     Ok(())

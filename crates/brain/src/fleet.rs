@@ -39,11 +39,14 @@ mod drill;
 mod evidence;
 mod execution;
 mod fencing;
+mod flapping;
+mod hardware;
 pub mod health;
 mod hosts;
 mod io;
 mod journal;
 mod judging;
+mod leaving;
 mod maintenance;
 mod operator;
 mod paths;
@@ -62,14 +65,16 @@ pub use declared::Declared;
 pub use evidence::{EvidenceSet, MAX_SOURCES};
 pub use execution::{Execution, StageHold, StepState};
 pub use fencing::{DeviceSaid, FenceChecked, FenceWait, Fencing, Rung, RungNow, RungRecord, RungState};
+pub use hardware::{HardwareRecord, HardwareSettings, Suspect};
 pub use hosts::{HostState, Link};
 pub use io::{
     Answer, Effect, FenceProof, Input, LinkId, ObjectKind, OpId, OperatorOrder, Output, PlanId, RecoveryId, Refusal,
     RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
+pub use lifeboat_model::spec::LeavePolicy;
 pub use policies::{Policies, Policy, WhenIsolated};
-pub use settings::{DrillTimes, HealthSettings, Liveness, Retries, Settings};
+pub use settings::{DrillTimes, Failback, Flapping, HealthSettings, LeavingSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
 
 use commands::Commands;
@@ -170,6 +175,7 @@ impl Brain {
         self.plan_if_needed();
         self.advance();
         self.drain_next();
+        self.let_go();
         self.close_recoveries();
         self.tell_terms();
         self.adopt_policies();
@@ -211,6 +217,9 @@ impl Brain {
             }
             Timer::Command(id) => self.repeat_command(id),
             Timer::Maintenance(host) => self.maintenance_is_over(&host),
+            Timer::HeldOut(host) => drop(self.let_in(&host, "its time is over")),
+            Timer::Failback(host) => self.failback_timer(&host),
+            Timer::Leaving(host) => self.leaving_timer(&host),
             Timer::Stage(_) => self.unpark_stages(),
             Timer::Vm(vm) => self.vm_timer(&vm),
             Timer::Drill => self.drill_due(),

@@ -60,7 +60,7 @@ mod vm;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{Epoch, Generation, Time, VmName, running::RunningVm};
+use lifeboat_model::{Epoch, Generation, Time, VmName, hardware::HardwareReading, running::RunningVm};
 
 pub use interface::{
     Act, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation, OperationId, OperationResult,
@@ -73,7 +73,7 @@ use link::{Due, Links};
 pub use memory::{HostMemory, HostRecord, MAX_REMEMBERED};
 use vm::{Doom, Exit, Process, Vm};
 
-use crate::message::{FromAgent, Hello, LeaseTerms, PROTOCOL, ToAgent};
+use crate::message::{FromAgent, Going, Hello, LeaseTerms, PROTOCOL, ToAgent};
 
 /// The state of a host's side.
 #[derive(Clone, Debug)]
@@ -88,6 +88,10 @@ pub struct HostBrain {
     lease: Lease,
     /// Looks that are under way for the leader of this link.
     looks: BTreeSet<u64>,
+    /// What the host is about to do; none: nothing that was announced.
+    going: Option<Going>,
+    /// What was read last of the hardware.
+    hardware: Vec<HardwareReading>,
 }
 
 /// A leader's first word on a link.
@@ -116,6 +120,8 @@ impl HostBrain {
             last_operation: OperationId(0),
             lease: Lease::default(),
             looks: BTreeSet::new(),
+            going: None,
+            hardware: Vec::new(),
         }
     }
 
@@ -152,6 +158,8 @@ impl HostBrain {
             }
             HostInput::VmChanged { vm } => self.hint(now, vm, None),
             HostInput::Looked { sequence, report } => self.looked(sequence, report, out),
+            HostInput::Hardware { readings } => self.hardware(readings, out),
+            HostInput::Announce { going } => self.announce(going, out),
             HostInput::Tick => {}
         }
         self.do_due(now, out);
@@ -162,6 +170,22 @@ impl HostBrain {
     pub fn next_deadline(&self) -> Option<Time> {
         let vms = self.timed.iter().filter_map(|name| self.vms.get(name));
         vms.filter_map(Vm::deadline).chain(self.links.next_deadline()).chain(self.lease.deadline()).min()
+    }
+
+    /// Tells the leader what was read; whoever leads later is told after its Welcome.
+    fn hardware(&mut self, readings: Vec<HardwareReading>, out: &mut HostOutput) {
+        self.hardware.clone_from(&readings);
+        if let Some(link) = self.links.led() {
+            out.effects.push(HostEffect::Send { link, message: FromAgent::Hardware { readings } });
+        }
+    }
+
+    /// Tells the leader that the host is about to go; whoever leads later is told after its Welcome.
+    fn announce(&mut self, going: Going, out: &mut HostOutput) {
+        self.going = Some(going).filter(|going| *going != Going::Stays);
+        if let Some(link) = self.links.led() {
+            out.effects.push(HostEffect::Send { link, message: FromAgent::Leaving { going } });
+        }
     }
 
     fn found(&mut self, now: Time, found: Vec<RunningVm>, out: &mut HostOutput) {
@@ -229,6 +253,7 @@ impl HostBrain {
             ToAgent::Probe { nonce } => {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }
+            ToAgent::MayGo => out.effects.push(HostEffect::MayGo),
             ToAgent::Command(command) if self.links.led() == Some(link) => self.command(now, link, command, out),
             ToAgent::Look { sequence, vm, look, limit } => self.look(link, sequence, vm, look, limit, out),
             ToAgent::Command(_) => {
@@ -249,6 +274,13 @@ impl HostBrain {
         self.take_terms(welcome.terms, out);
         self.granted_by_welcome(welcome.lease_ms, out);
         out.effects.push(HostEffect::Tell(Notice::Led { controller, epoch }));
+        if !self.hardware.is_empty() {
+            let readings = self.hardware.clone();
+            out.effects.push(HostEffect::Send { link, message: FromAgent::Hardware { readings } });
+        }
+        if let Some(going) = self.going {
+            out.effects.push(HostEffect::Send { link, message: FromAgent::Leaving { going } });
+        }
         for (name, vm) in &mut self.vms {
             let Some(process) = vm.process else { continue };
             let kept = welcome.leave.contains(name) || welcome.keep.get(name) == Some(&process.generation);

@@ -19,6 +19,7 @@
 use lifeboat_model::{
     BootId, Epoch, Generation, HostName, Seconds, VmName,
     attach::Attachment,
+    hardware::HardwareReading,
     health::CheckReport,
     running::RunningVm,
     spec::{CheckSpec, Isolation, MachineSpec},
@@ -126,6 +127,28 @@ pub enum FromAgent {
         /// What was seen.
         report: CheckReport,
     },
+    /// What its sources say of the hardware.
+    Hardware {
+        /// The readings, one a source.
+        readings: Vec<HardwareReading>,
+    },
+    /// Its host is about to go, or stays after all. Said again on each new link.
+    Leaving {
+        /// Which.
+        going: Going,
+    },
+}
+
+/// What a host is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Going {
+    /// It shuts down, and stays so.
+    Shutdown,
+    /// It comes back by itself.
+    Reboot,
+    /// It stays: what it said before was called off.
+    Stays,
 }
 
 /// How a command ended.
@@ -197,6 +220,8 @@ pub enum ToAgent {
         /// How often.
         heartbeat_ms: u64,
     },
+    /// A host that leaves may: nothing that runs there is waited for.
+    MayGo,
     /// Do something.
     Command(Command),
     /// Look at a VM, once. A look that is lost with its link is asked for again.

@@ -20,6 +20,8 @@
 //! | `POST /v1/hosts/{name}/maintenance` | [`MaintenanceRequest`] | [`HostOrdered`] |
 //! | `POST /v1/hosts/{name}/drain` | | [`HostOrdered`] |
 //! | `POST /v1/hosts/{name}/fence-test` | | [`FenceTest`]; nothing is cut |
+//! | `GET /v1/hosts/{name}/hardware` | | [`HardwareView`] |
+//! | `POST /v1/hosts/{name}/failback` | | [`HostOrdered`] |
 //! | `POST /v1/plan` | [`PlanRequest`] | [`Plan`](lifeboat_model::plan::Plan) |
 //! | `GET /v1/events?after=N&follow=true` | | [`EventRow`] a line, oldest first |
 //! | `GET /v1/trace?follow=true` | | [`TraceEvent`](lifeboat_model::trace::TraceEvent) a line |
@@ -58,7 +60,7 @@ pub use error::{ErrorBody, ErrorCode};
 pub use event::{EventRow, Severity};
 pub use evidence::{EvidenceView, PolicyView};
 pub use fence::{DeviceTest, FenceTest, RungDevice, RungRow, RungState, RungTest};
-pub use host::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
+pub use host::{AgentLink, FenceCheck, FenceRow, HardwareView, HostCondition, HostRow, MaintenanceView};
 pub use notify::{NotifyTested, ReceiverRow};
 pub use recovery::{
     ClassProgress, FenceProgress, PlanRef, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Rto,

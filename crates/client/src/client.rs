@@ -19,9 +19,9 @@ use crate::{
     ClientError, EventStream, TraceStream,
     api::{
         ApplyOutcome, CheckRow, ConfirmOff, ConfirmedOff, Deleted, DrillView, ErrorBody, EvidenceView, FenceTest,
-        HostOrdered, HostRow, MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest, PlanRequest,
-        ReceiverRow, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow, VolumeRow,
-        path,
+        HardwareView, HostOrdered, HostRow, MaintenanceRequest, NotifyTested, OperatorIssued, OperatorRequest,
+        PlanRequest, ReceiverRow, RecoveryRow, RecoveryView, StatusView, TokenIssued, TokenRequest, VmAction, VmRow,
+        VolumeRow, path,
     },
 };
 
@@ -198,6 +198,22 @@ impl Client {
     /// [`ClientError`].
     pub async fn maintain(&self, host: &HostName, request: &MaintenanceRequest) -> Result<HostOrdered, ClientError> {
         self.post(&path::maintenance(host), request).await
+    }
+
+    /// What is known of a host's hardware.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hardware(&self, host: &HostName) -> Result<HardwareView, ClientError> {
+        self.get(&path::hardware(host)).await
+    }
+
+    /// Has the VMs that belong to a host go back to it.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn failback(&self, host: &HostName) -> Result<HostOrdered, ClientError> {
+        self.call(Method::POST, &path::failback(host), Vec::new()).await
     }
 
     /// Has a host emptied.

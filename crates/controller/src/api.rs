@@ -105,6 +105,8 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/v1/hosts/{name}/drain", post(maintenance::drain))
         .route("/v1/hosts/{name}/fence-test", post(fences::test))
         .route("/v1/hosts/{name}/evidence", get(evidence::get))
+        .route("/v1/hosts/{name}/hardware", get(hosts::hardware))
+        .route("/v1/hosts/{name}/failback", post(maintenance::failback))
         .route(path::VMS, get(vms::list))
         .route("/v1/vms/{name}/{action}", post(change::vm_action))
         .route(path::CHECKS, get(checks::list))

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lifeboat_brain::fleet::{DrillTimes, Fencing, HealthSettings, Liveness, Retries, Settings};
+use lifeboat_brain::fleet::{
+    DrillTimes, Fencing, Flapping, HardwareSettings, HealthSettings, LeavingSettings, Liveness, Retries, Settings,
+};
 use lifeboat_drivers::check::plugin_directories;
 use serde::Deserialize;
 
@@ -64,6 +66,15 @@ pub struct ControllerConfig {
     /// What is tried again.
     #[serde(default)]
     pub retries: Retries,
+    /// Hosts that fail again and again, and what follows when they are back.
+    #[serde(default)]
+    pub flapping: Flapping,
+    /// Hosts that say that they shut down or reboot.
+    #[serde(default)]
+    pub leaving: LeavingSettings,
+    /// When hardware counts as going bad.
+    #[serde(default)]
+    pub hardware: HardwareSettings,
     /// Whom to tell what.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
@@ -211,6 +222,9 @@ impl ControllerConfig {
             fencing: self.fencing.clone(),
             drill: self.drill.clone(),
             health,
+            flapping: self.flapping.clone(),
+            leaving: self.leaving.clone(),
+            hardware: self.hardware.clone(),
         }
     }
 }
@@ -224,6 +238,9 @@ impl Default for ControllerConfig {
             listen: listen(),
             liveness: Liveness::default(),
             retries: Retries::default(),
+            flapping: Flapping::default(),
+            leaving: LeavingSettings::default(),
+            hardware: HardwareSettings::default(),
             notify: Vec::new(),
             fencing: Fencing::default(),
             drill: DrillTimes::default(),

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`check`] | sees whether a VM is well: TCP, HTTP, monitoring plugins, the guest agent |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
+//! | [`hardware`] | what tells of a host's hardware going bad |
 //! | [`hypervisor`] | runs VMs: QEMU |
 //! | [`notify`] | ways to people: webhooks, Alertmanager, mail, a command, a file |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
@@ -12,6 +13,7 @@
 
 pub mod check;
 pub mod fence;
+pub mod hardware;
 pub mod hypervisor;
 pub mod notify;
 pub mod qmp;

@@ -67,7 +67,7 @@ pub enum Command {
     Apply(commands::apply::Arguments),
     /// List hosts, VMs, volumes or recoveries
     Get(commands::get::Arguments),
-    /// Show what is known of a host, and what is judged by it
+    /// Look at one host closely: evidence, hardware; or announce on it that it leaves
     Host(commands::host::Arguments),
     /// Plan for the failure of hosts, and change nothing
     Plan(commands::plan::Arguments),
@@ -83,6 +83,8 @@ pub enum Command {
     Recover(commands::recover::Arguments),
     /// Keep a host from getting VMs, or let it have them again
     Maintenance(commands::maintenance::Arguments),
+    /// Bring the VMs that a host lost back to it
+    Failback(commands::failback::Arguments),
     /// Empty a host: its VMs move elsewhere, and it gets no new ones
     Drain(commands::drain::Arguments),
     /// Watch a recovery as it runs

@@ -16,6 +16,7 @@ pub mod drain;
 pub mod drill;
 pub mod events;
 pub mod export;
+pub mod failback;
 pub mod fence;
 pub mod file;
 pub mod get;
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> Outcome {
         Command::Fence(it) => wait_for(fence::run(&context, &it)),
         Command::Recover(it) => wait_for(recover::run(&context, &it)),
         Command::Maintenance(it) => wait_for(maintenance::run(&context, &it)),
+        Command::Failback(it) => wait_for(failback::run(&context, &it)),
         Command::Drain(it) => wait_for(drain::run(&context, &it)),
         Command::Recoveries(it) => wait_for(recoveries::run(&context, &it)),
         Command::Vm(it) => wait_for(vm::run(&context, &it)),

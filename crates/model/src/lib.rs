@@ -23,6 +23,7 @@ pub mod attach;
 pub mod declaration;
 pub mod drill;
 pub mod fleet;
+pub mod hardware;
 pub mod health;
 mod json;
 pub mod liveness;

@@ -57,6 +57,10 @@ pub struct HostSpec {
     /// How quickly it is judged, whatever runs there; none: as the strictest class of its VMs says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liveness: Option<crate::liveness::PolicyName>,
+    /// What becomes of its VMs when it says that it is about to shut down or reboot; none: what the controller's settings
+    /// say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_leave: Option<LeavePolicy>,
     /// Its fence devices, in the order in which they are tried.
     #[serde(default, rename = "fence", skip_serializing_if = "Vec::is_empty")]
     pub fences: Vec<FenceSpec>,
@@ -66,6 +70,19 @@ pub struct HostSpec {
     /// What it does when it is cut off from the controller; none: as the fleet's hosts do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<Isolation>,
+}
+
+/// What becomes of the VMs of a host that says that it is about to shut down or reboot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeavePolicy {
+    /// They move elsewhere first, as far as there is time.
+    #[default]
+    Move,
+    /// They go down with it and wait for it, for a time.
+    Freeze,
+    /// They are all stopped at once and start elsewhere.
+    FailOver,
 }
 
 /// A fence device: a way to cut a host's power and to read back that it is off. Passwords are named by a file on the

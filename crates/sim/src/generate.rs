@@ -168,6 +168,7 @@ impl Generate {
             spare: false,
             maintenance: None,
             liveness: None,
+            on_leave: None,
             fences,
             ladder: Vec::new(),
             isolation: None,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use lifeboat_agent::{AgentConfig, AgentError, CheckSettings, ControllerAddress, run_over};
+use lifeboat_agent::{AgentConfig, AgentError, CheckSettings, ControllerAddress, LeavingConfig, run_over};
 use lifeboat_drivers::hypervisor::qemu::QemuSettings;
 use lifeboat_model::{
     Generation, HostName, VmName,
@@ -137,6 +137,8 @@ impl Host {
             token_file: None,
             boot_id_file,
             checks: CheckSettings::default(),
+            hardware: lifeboat_drivers::hardware::HardwareConfig { every_s: 0, ..Default::default() },
+            leaving: LeavingConfig { wait_s: 600, jobs_command: vec!["true".to_owned()] },
             qemu: QemuSettings::default(),
             guard_program: None,
         };

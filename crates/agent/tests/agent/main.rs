@@ -3,6 +3,7 @@
 mod controller;
 mod host;
 mod joining;
+mod leaving;
 mod obeying;
 
 use std::{future::Future, time::Duration};

@@ -18,7 +18,7 @@ use super::{
 
 impl Brain {
     /// Whether a VM is up and may be moved.
-    fn may_move(&self, name: &VmName) -> bool {
+    pub(super) fn may_move(&self, name: &VmName) -> bool {
         self.vms.get(name).is_some_and(|vm| {
             vm.enabled && vm.wanted == Wanted::Running && matches!(vm.phase, Phase::Running { ready: Some(_), .. })
         })
@@ -48,7 +48,7 @@ impl Brain {
         }
     }
 
-    fn begin_move(&mut self, name: &VmName, to: &HostName, why: &str) {
+    pub(super) fn begin_move(&mut self, name: &VmName, to: &HostName, why: &str) {
         let from = self.vms.get(name).and_then(|vm| vm.phase.may_run_on().cloned());
         if let Some(vm) = self.vms.get_mut(name) {
             vm.move_to = Some(to.clone());
@@ -76,6 +76,9 @@ impl Brain {
         if places.get(name) != Some(to) {
             let why = problems.get(name).cloned().unwrap_or_else(|| "it has no place there".to_owned());
             return Err(Refusal::conflict(format!("VM {name} is not moved to {to}: {why}"), "choose another host"));
+        }
+        if let Some(vm) = self.vms.get_mut(name) {
+            vm.home = None;
         }
         self.begin_move(name, to, "an operator wants it there");
         Ok(Answer { changed: vec![format!("VM {name}")], ..Answer::default() })
@@ -110,26 +113,36 @@ impl Brain {
         if self.vms.values().any(on_the_way) {
             return;
         }
-        let draining = |host: &super::HostState| host.record.draining && host.record.condition == HostCondition::Up;
+        let draining = |host: &super::HostState| {
+            let leaves = host.record.draining || self.leaves_by_moving(host) || self.leaves_bad_hardware(host);
+            leaves && host.record.condition == HostCondition::Up
+        };
         let hosts: Vec<HostName> =
             self.hosts.iter().filter(|(_, host)| draining(host)).map(|(name, _)| name.clone()).collect();
         for host in hosts {
             self.drain_some_of(&host);
         }
+        if !self.vms.values().any(on_the_way) {
+            self.failback_some();
+        }
     }
 
     fn drain_some_of(&mut self, host: &HostName) {
-        let spec = self.declared.hosts.get(host);
-        let limit = spec.and_then(|spec| spec.starts).unwrap_or(self.declared.limits.starts_per_host);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        let limit = self.starts_of(host);
         let here: Vec<VmName> = self.vms_that_may_run_on(host).into_iter().filter(|vm| self.may_move(vm)).collect();
         let wanted: BTreeMap<VmName, Option<HostName>> = here.into_iter().map(|vm| (vm, None)).collect();
         if wanted.is_empty() {
             return;
         }
         let (places, problems) = self.places(&wanted);
-        for (vm, to) in places.iter().take(limit) {
-            self.begin_move(vm, to, &format!("{host} is being emptied"));
+        for vm in self.by_rank(places.keys().cloned()).into_iter().take(limit) {
+            let Some(to) = places.get(&vm) else { continue };
+            // What leaves bad hardware is not to go back to it by itself.
+            let bad = self.hosts.get(host).is_some_and(|host| host.record.hardware.suspect.is_some());
+            if !bad {
+                self.remember_home(&vm, host);
+            }
+            self.begin_move(&vm, to, &format!("{host} is being emptied"));
         }
         for (vm, why) in problems {
             let problem = format!("it cannot leave {host}, which is being emptied: {why}");

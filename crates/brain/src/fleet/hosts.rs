@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lifeboat_model::{
     BootId, Generation, HostName, Time, VmName,
+    hardware::{HardwareSeen, HardwareSource},
     liveness::{EvidenceSource, Judgement, VerdictRule},
     running::RunningVm,
     trace::What,
@@ -65,6 +66,12 @@ pub struct HostState {
     greeted: Option<LinkId>,
     /// The unanswered probe.
     pub(super) probe: Option<u64>,
+    /// Whether a host that leaves was told on this link that it may.
+    pub(super) told_to_go: bool,
+    /// What its agent said last of its hardware.
+    pub hardware: BTreeMap<HardwareSource, HardwareSeen>,
+    /// Whether people were told that its hardware is suspect.
+    pub(super) hardware_told: bool,
     /// Whether its agent said Hello again while its fencing was under way.
     pub(super) answers_again: bool,
     /// The rung of its ladder that is being tried.
@@ -92,6 +99,9 @@ impl HostState {
             heard: Time::default(),
             greeted: None,
             probe: None,
+            told_to_go: false,
+            hardware: BTreeMap::new(),
+            hardware_told: false,
             answers_again: false,
             trying: None,
             cutting: false,
@@ -163,6 +173,8 @@ impl Brain {
             }
             FromAgent::VmChanged(report) => self.vm_changed(name, &report),
             FromAgent::Looked { sequence, report } => self.looked(Some(name), sequence, report),
+            FromAgent::Leaving { going } => self.leaving(name, going),
+            FromAgent::Hardware { readings } => self.hardware_told(name, readings),
         }
     }
 
@@ -253,8 +265,9 @@ impl Brain {
         }
         self.brake.set_silent(name, None);
         self.timers.set(Timer::Silence(name.clone()), now + host.policy.suspect_after_s);
+        let announced = self.came_back(name, same_boot);
         if !was_up || !same_boot {
-            self.host_is_up(name, &hello.boot, was_up);
+            self.host_is_up(name, &hello.boot, was_up, announced);
         }
         self.reconcile(name, &hello.vms, same_boot || !was_up);
         let keep = self.keep_list(name);
@@ -275,7 +288,7 @@ impl Brain {
         self.repeat_commands_of(name);
     }
 
-    fn host_is_up(&mut self, name: &HostName, boot: &BootId, was_up: bool) {
+    fn host_is_up(&mut self, name: &HostName, boot: &BootId, was_up: bool, announced: bool) {
         let Some(host) = self.hosts.get_mut(name) else { return };
         let was_new = host.record.condition == HostCondition::New;
         host.record.condition = HostCondition::Up;
@@ -285,11 +298,17 @@ impl Brain {
         let text = match (was_new, was_up) {
             (true, _) => format!("{name} has joined"),
             (_, true) => format!("{name} has booted anew without having been missed; its VMs are restarted"),
+            _ if self.hosts.get(name).is_some_and(|host| host.record.held_out.is_some()) => {
+                format!("{name} is back; it is held out and takes no VMs: lifeboat maintenance {name} off")
+            }
             _ => format!("{name} is back; it is up and takes VMs again"),
         };
         let event = self.trace(What::HostUp).host(name);
         self.add_trace(event);
-        self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+        if !announced {
+            self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
+        }
+        self.await_calm(name);
         self.settle();
     }
 

@@ -277,6 +277,11 @@ pub enum OperatorOrder {
         /// The host.
         host: HostName,
     },
+    /// Bring the VMs that belong to a host back to it.
+    Failback {
+        /// The host.
+        host: HostName,
+    },
     /// Keep a host from getting VMs, or let it have them again.
     Maintenance {
         /// The host.

@@ -224,6 +224,7 @@ impl Brain {
         for host in all {
             self.resume_host(&host);
             self.resume_maintenance(&host);
+            self.resume_held_out(&host);
         }
         let event = self.trace(What::ControllerLeader);
         self.add_trace(event);

@@ -117,6 +117,11 @@ impl Brain {
         let facts = Facts { now, heard: host.heard, policy: &host.policy, evidence: &host.evidence };
         let mut rule = facts.rule();
         let mut follows = facts.follows(rule);
+        // What was announced is no failure, and nothing that the brake need count.
+        if follows == Follows::Failed && self.left_orderly(name) {
+            self.brake.set_silent(name, None);
+            return;
+        }
         let hold = if follows == Follows::Failed { self.holds(name, rule) } else { Hold::No };
         match hold {
             Hold::No => self.note_silence(name, rule),
@@ -235,11 +240,13 @@ impl Brain {
         let since = self.now;
         if let Some(host) = self.hosts.get_mut(name) {
             host.record.condition = HostCondition::Failed { recovery: id, since };
+            host.record.leaving = None;
             (host.trying, host.cutting) = (None, false);
             host.failed_rounds = 0;
         }
         self.journal.hosts.insert(name.clone());
         self.drop_commands_of(name);
+        self.lost_their_home(name, &lost);
         self.lose_vms(name, &lost, id);
         let event = self.trace(What::HostDeclared { verdict: rule.verdict().word().to_owned() }).host(name);
         self.add_trace(event);
@@ -253,6 +260,7 @@ impl Brain {
             format!("{name} has failed: nothing heard from it for {silence}, and {why}. {count} VMs ran there. It is fenced now"),
             |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
         );
+        self.count_host_failure(name);
         self.want_plan(format!("{name} has failed"));
         self.try_fence(name);
     }

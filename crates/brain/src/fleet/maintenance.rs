@@ -79,9 +79,17 @@ impl Brain {
         } else {
             Vec::new()
         };
-        if !host.record.maintenance && !host.record.draining {
-            return Ok(Answer { unchanged: 1, warnings, ..Answer::default() });
-        }
+        let ordered = host.record.maintenance || host.record.draining;
+        let let_in = self.let_in(name, "an operator lets it take VMs") | self.trust_hardware(name);
+        let Some(host) = self.hosts.get_mut(name).filter(|_| ordered) else {
+            let mut answer = Answer { warnings, ..Answer::default() };
+            if let_in {
+                answer.changed.push(format!("host {name}"));
+            } else {
+                answer.unchanged = 1;
+            }
+            return Ok(answer);
+        };
         (host.record.maintenance, host.record.draining, host.record.upkeep) = (false, false, None);
         self.timers.cancel(&Timer::Maintenance(name.clone()));
         self.journal.hosts.insert(name.clone());

@@ -31,6 +31,7 @@ impl Brain {
             OperatorOrder::ConfirmOff { host } => self.confirm_off(&host),
             OperatorOrder::Move { vm, to } => self.move_vm(&vm, &to),
             OperatorOrder::Drain { host } => self.drain(&host),
+            OperatorOrder::Failback { host } => self.failback(&host),
             OperatorOrder::Maintenance { host, on: true, note, ends_after } => {
                 self.begin_maintenance(&host, note, ends_after)
             }

@@ -60,7 +60,11 @@ impl Brain {
         let Some(host) = self.hosts.get(name) else { return Takes::Down };
         let recently = self.now.since(host.heard) < host.policy.suspect_after_s;
         match host.record.condition {
-            HostCondition::Up if self.in_maintenance(name) || !(host.link.is_some() || recently) => Takes::Maintenance,
+            HostCondition::Up
+                if self.in_maintenance(name) || self.kept_out(name) || !(host.link.is_some() || recently) =>
+            {
+                Takes::Maintenance
+            }
             HostCondition::Up => Takes::Up,
             HostCondition::New | HostCondition::Failed { .. } | HostCondition::Fenced { .. } => Takes::Down,
         }

@@ -92,6 +92,21 @@ pub struct HostRecord {
     /// Whether it is being emptied.
     #[serde(default)]
     pub draining: bool,
+    /// When it was declared failed, within the window in which that is counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Time>,
+    /// That it is held out; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<super::flapping::HeldOut>,
+    /// That it is about to shut down or reboot, or has; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<super::leaving::Leaving>,
+    /// What is remembered of its hardware.
+    #[serde(default)]
+    pub hardware: super::HardwareRecord,
+    /// Whether the VMs that belong to it go back to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failing_back: bool,
     /// Number of the last fencing attempt.
     #[serde(default)]
     pub fence_attempt: u64,
@@ -222,6 +237,9 @@ pub struct VmRecord {
     /// Where it goes when it has stopped, since a plan or an operator moves it; none: it is not being moved.
     #[serde(default)]
     pub move_to: Option<HostName>,
+    /// The host that it was taken from and belongs to; none: it is where it belongs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<HostName>,
     /// Since when it is in its phase.
     pub since: Time,
     /// Since when its guest does not execute although its process exists; none: it executes, as far as is known.
@@ -248,6 +266,7 @@ impl Default for VmRecord {
             problem: None,
             recovery: None,
             move_to: None,
+            home: None,
             since: Time::default(),
             paused: None,
             halted: None,

@@ -1,10 +1,10 @@
 //! What an operator may set of the fleet's side. `docs/settings.md` lists the same values.
 
-use lifeboat_model::{Seconds, Time, liveness::PolicyName};
+use lifeboat_model::{Seconds, Time, liveness::PolicyName, spec::LeavePolicy};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Fencing,
+    Fencing, HardwareSettings,
     brake::BrakeSettings,
     policies::{Policies, Policy, WhenIsolated},
 };
@@ -148,6 +148,65 @@ impl Default for HealthSettings {
     }
 }
 
+/// When VMs go back to a host that failed and is back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failback {
+    /// They stay where they are.
+    Never,
+    /// When an operator says so.
+    #[default]
+    Manual,
+    /// When the fleet has been calm for a while.
+    WhenCalm,
+}
+
+/// Hosts that fail again and again, and what follows when they are back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flapping {
+    /// Failures of a host within `window_s` after which it is held out; 0: never.
+    pub failures: u32,
+    /// Seconds over which a host's failures are counted.
+    pub window_s: Seconds,
+    /// Seconds after which a host that is held out takes VMs again; none: when an operator says so.
+    pub hold_s: Option<Seconds>,
+    /// When VMs go back to a host that is back.
+    pub failback: Failback,
+    /// Seconds of calm before they do by themselves.
+    pub calm_s: Seconds,
+}
+
+impl Default for Flapping {
+    fn default() -> Self {
+        Self {
+            failures: 3,
+            window_s: Seconds::new(3600),
+            hold_s: None,
+            failback: Failback::Manual,
+            calm_s: Seconds::new(600),
+        }
+    }
+}
+
+/// Hosts that say that they shut down or reboot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeavingSettings {
+    /// What becomes of their VMs, where the host itself does not say.
+    pub policy: LeavePolicy,
+    /// Seconds that VMs wait for their host with the policy `freeze`.
+    pub freeze_s: Seconds,
+    /// Seconds after which a host should be back from a reboot.
+    pub reboot_s: Seconds,
+}
+
+impl Default for LeavingSettings {
+    fn default() -> Self {
+        Self { policy: LeavePolicy::Move, freeze_s: Seconds::new(600), reboot_s: Seconds::new(900) }
+    }
+}
+
 /// All settings of the fleet's side.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -162,6 +221,12 @@ pub struct Settings {
     pub drill: DrillTimes,
     /// When who looks at VMs is taken to be in trouble itself.
     pub health: HealthSettings,
+    /// Hosts that fail again and again.
+    pub flapping: Flapping,
+    /// Hosts that say that they shut down or reboot.
+    pub leaving: LeavingSettings,
+    /// When hardware counts as going bad.
+    pub hardware: HardwareSettings,
 }
 
 impl Settings {
@@ -193,6 +258,12 @@ impl Settings {
         }
         if self.retries.attempts == 0 || self.retries.map_attempts == 0 {
             return Err("retries.attempts and map_attempts must be at least 1".to_owned());
+        }
+        if self.flapping.failures > 100 || self.flapping.window_s == Seconds::ZERO {
+            return Err("flapping.failures must be at most 100 and window_s above 0".to_owned());
+        }
+        if self.flapping.hold_s == Some(Seconds::ZERO) || self.flapping.calm_s < Seconds::new(1) {
+            return Err("flapping.hold_s must be above 0, and calm_s at least 1".to_owned());
         }
         self.fencing.validate(l.heartbeat_s)
     }

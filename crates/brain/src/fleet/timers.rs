@@ -27,6 +27,12 @@ pub(super) enum Timer {
     Command(CommandId),
     /// A host's maintenance ends by itself.
     Maintenance(HostName),
+    /// A host that is held out is let in.
+    HeldOut(HostName),
+    /// VMs may go home to a host.
+    Failback(HostName),
+    /// A host that leaves is looked at.
+    Leaving(HostName),
     /// A stage's delay is over.
     Stage(GroupName),
     /// A VM is tried again.

@@ -179,6 +179,7 @@ impl Brain {
         let recovery = vm.recovery;
         self.set_phase(name, Phase::Running { host: host.clone(), ready: Some(now) });
         self.settle_entry(name, EntryState::Ready { host: host.clone(), at: now });
+        self.is_home(name, &host);
         let event = self.trace(What::VmReady).host(&host).vm(name);
         self.add_trace(event);
         let after = recovery.and_then(|id| self.recoveries.get(&id)).map(|recovery| now.since(recovery.declared));

@@ -3,12 +3,12 @@
 use std::{fmt, num::NonZeroUsize};
 
 use lifeboat_model::{
-    BootId, Epoch, Generation, HostName, Seconds, Time, VmName, health::CheckReport, running::RunningVm,
-    spec::CheckSpec,
+    BootId, Epoch, Generation, HostName, Seconds, Time, VmName, hardware::HardwareReading, health::CheckReport,
+    running::RunningVm, spec::CheckSpec,
 };
 
 use super::{Guard, HostRecord};
-use crate::message::{FromAgent, Order, ToAgent};
+use crate::message::{FromAgent, Going, Order, ToAgent};
 
 /// What a [`HostBrain`](super::HostBrain) knows from the start.
 #[derive(Clone, Debug)]
@@ -96,6 +96,16 @@ pub enum HostInput {
         sequence: u64,
         /// What was seen.
         report: CheckReport,
+    },
+    /// What the host's sources say of its hardware.
+    Hardware {
+        /// The readings, one a source.
+        readings: Vec<HardwareReading>,
+    },
+    /// The host is about to go, or stays after all.
+    Announce {
+        /// Which.
+        going: Going,
     },
     /// Time has passed.
     Tick,
@@ -186,6 +196,8 @@ pub enum HostEffect {
         /// How long it may take, from when it begins.
         limit: Seconds,
     },
+    /// The leader has said that the host may go.
+    MayGo,
     /// Tell the host's operator.
     Tell(Notice),
 }

@@ -324,6 +324,8 @@ impl World {
                 self.running.push(operation);
             }
             HostEffect::Look { sequence, .. } => self.looks.push(sequence),
+            // That the host may go is nothing to this world.
+            HostEffect::MayGo => {}
             HostEffect::Tell(notice) => {
                 if let Notice::Led { epoch, .. } = notice {
                     self.obeyed(epoch);

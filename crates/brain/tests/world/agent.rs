@@ -77,7 +77,7 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } | ToAgent::Pace { .. } | ToAgent::Terms(_) => {}
+            ToAgent::Heard { .. } | ToAgent::Pace { .. } | ToAgent::Terms(_) | ToAgent::MayGo => {}
             ToAgent::Look { sequence, vm, .. } => {
                 let report = self.report(&vm);
                 self.at(50, Happening::FromAgent(name.clone(), link, FromAgent::Looked { sequence, report }));

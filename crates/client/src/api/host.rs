@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lifeboat_model::{Epoch, FenceName, HostName, Time, fleet::Resources};
+use lifeboat_model::{Epoch, FenceName, HostName, Time, fleet::Resources, hardware::HardwareSeen};
 use serde::{Deserialize, Serialize};
 
 /// How a host is.
@@ -13,6 +13,12 @@ pub enum HostCondition {
     Up,
     /// Up, keeps its VMs, takes no new ones.
     Maintenance,
+    /// It has failed too often: up, and takes no VMs until an operator lets it or a time is over.
+    HeldOut,
+    /// Its hardware is suspect: up, takes no new VMs, and those that it has leave it.
+    Suspicious,
+    /// It has said that it is about to shut down or reboot, or is doing so: that it is away is no failure.
+    Leaving,
     /// Its heartbeats stopped; it is being asked in other ways.
     Suspect,
     /// Declared failed, and not known yet to be unable to run its VMs.
@@ -28,6 +34,9 @@ impl fmt::Display for HostCondition {
         f.pad(match self {
             Self::Up => "up",
             Self::Maintenance => "maintenance",
+            Self::HeldOut => "held out",
+            Self::Suspicious => "bad hardware",
+            Self::Leaving => "leaving",
             Self::Suspect => "suspect",
             Self::Failed => "failed",
             Self::Off => "off",
@@ -84,6 +93,21 @@ pub struct MaintenanceView {
     pub until_us: Option<Time>,
     /// Whether the host is being emptied.
     pub draining: bool,
+}
+
+/// What is known of a host's hardware.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HardwareView {
+    /// The host.
+    pub host: HostName,
+    /// Why it is suspect; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<String>,
+    /// Since when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_us: Option<Time>,
+    /// What each source said last; empty: its agent has told nothing since this controller began.
+    pub sources: Vec<HardwareSeen>,
 }
 
 /// A host.

@@ -61,6 +61,18 @@ pub fn maintenance(host: &HostName) -> String {
     format!("{HOSTS}/{host}/maintenance")
 }
 
+/// `GET`: [`super::HardwareView`].
+#[must_use]
+pub fn hardware(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/hardware")
+}
+
+/// `POST`: VMs that belong to a host are to go back to it.
+#[must_use]
+pub fn failback(host: &HostName) -> String {
+    format!("{HOSTS}/{host}/failback")
+}
+
 /// `POST`: a host is to be emptied.
 #[must_use]
 pub fn drain(host: &HostName) -> String {

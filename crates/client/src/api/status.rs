@@ -121,7 +121,9 @@ impl StatusView {
         let unplaced = self.vms.iter().any(|count| count.phase == VmPhase::Unplaced && count.count > 0);
         let waits =
             |recovery: &RecoveryRow| recovery.state == RecoveryState::Fencing && recovery.fence.waits_for.is_some();
-        let fine = |count: &HostCount| matches!(count.condition, HostCondition::Up | HostCondition::Maintenance);
+        let fine = |count: &HostCount| {
+            matches!(count.condition, HostCondition::Up | HostCondition::Maintenance | HostCondition::Leaving)
+        };
         if self.recoveries.iter().any(waits) || (unplaced && self.recoveries.is_empty()) {
             Overall::Stuck
         } else if !self.recoveries.is_empty() {

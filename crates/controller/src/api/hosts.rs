@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
+use axum::{Json, extract::Path};
 use lifeboat_brain::fleet::{
-    Brain, HostState,
+    Brain, HostState, LeavePolicy,
     records::{HostCondition as Brainwise, Upkeep},
 };
-use lifeboat_client::api::{AgentLink, FenceCheck, FenceRow, HostCondition, HostRow, MaintenanceView};
+use lifeboat_client::api::{AgentLink, FenceCheck, FenceRow, HardwareView, HostCondition, HostRow, MaintenanceView};
 use lifeboat_model::{
     HostName, Time,
     fleet::Resources,
@@ -15,11 +15,23 @@ use lifeboat_model::{
     spec::{FenceSpec, HostSpec},
 };
 
-use super::{Answer, State, fences};
+use super::{Answer, Failure, State, fences};
 
 /// All hosts.
 pub(super) async fn list(state: State) -> Answer<Vec<HostRow>> {
     Ok(Json(state.view(rows).await?))
+}
+
+/// What is known of a host's hardware.
+pub(super) async fn hardware(state: State, Path(name): Path<String>) -> Answer<HardwareView> {
+    let host = HostName::new(&name)?;
+    let view = state.view(move |brain, _| {
+        let found = brain.hosts().get(&host)?;
+        let suspect = found.record.hardware.suspect.as_ref();
+        let (why, since_us) = (suspect.map(|it| it.why.clone()), suspect.map(|it| it.since));
+        Some(HardwareView { host, suspect: why, since_us, sources: found.hardware.values().cloned().collect() })
+    });
+    view.await?.map(Json).ok_or_else(|| Failure::not_found(format!("there is no host {name}")))
 }
 
 /// All hosts, by name.
@@ -83,8 +95,11 @@ fn used(brain: &Brain) -> BTreeMap<&HostName, (u64, Resources)> {
 pub(super) fn condition(brain: &Brain, name: &HostName, host: &HostState) -> HostCondition {
     match host.record.condition {
         Brainwise::New => HostCondition::New,
+        Brainwise::Up if host.record.leaving.is_some() => HostCondition::Leaving,
         Brainwise::Up if brain.is_suspect(name) => HostCondition::Suspect,
         Brainwise::Up if brain.in_maintenance(name) => HostCondition::Maintenance,
+        Brainwise::Up if host.record.hardware.suspect.is_some() => HostCondition::Suspicious,
+        Brainwise::Up if host.record.held_out.is_some() => HostCondition::HeldOut,
         Brainwise::Up => HostCondition::Up,
         Brainwise::Failed { .. } => HostCondition::Failed,
         Brainwise::Fenced { .. } => HostCondition::Off,
@@ -98,6 +113,15 @@ pub(super) fn since(host: &HostState, condition: HostCondition) -> Time {
         Brainwise::Up if condition == HostCondition::Suspect => host.heard,
         Brainwise::Up if condition == HostCondition::Maintenance => {
             host.record.upkeep.as_ref().map_or(host.record.since, |upkeep| upkeep.since)
+        }
+        Brainwise::Up if condition == HostCondition::Leaving => {
+            host.record.leaving.as_ref().map_or(host.record.since, |leaving| leaving.gone.unwrap_or(leaving.since))
+        }
+        Brainwise::Up if condition == HostCondition::Suspicious => {
+            host.record.hardware.suspect.as_ref().map_or(host.record.since, |suspect| suspect.since)
+        }
+        Brainwise::Up if condition == HostCondition::HeldOut => {
+            host.record.held_out.as_ref().map_or(host.record.since, |held| held.since)
         }
         Brainwise::New | Brainwise::Up => host.record.since,
     }
@@ -129,6 +153,13 @@ pub(super) fn note(
                 |it| format!("{}: {} ({silence})", it.verdict, it.rule),
             ))
         }
+        Brainwise::Up if condition == HostCondition::Leaving => leaving(brain, host, spec),
+        Brainwise::Up if condition == HostCondition::Suspicious => {
+            host.record.hardware.suspect.as_ref().map(|suspect| suspect.why.clone())
+        }
+        Brainwise::Up if condition == HostCondition::HeldOut => host.record.held_out.as_ref().map(|held| {
+            format!("failed {} times; lifeboat maintenance {} off lets it take VMs", held.failures, spec.name)
+        }),
         Brainwise::Up => in_maintenance(brain, host, spec),
         Brainwise::Failed { recovery, since } => {
             let recovery = brain.recoveries().get(recovery)?;
@@ -142,6 +173,25 @@ pub(super) fn note(
         }
         Brainwise::Fenced { proof, .. } => Some(proof.to_string()),
     }
+}
+
+/// `about to reboot, 2 VMs left`.
+fn leaving(brain: &Brain, host: &HostState, spec: &HostSpec) -> Option<String> {
+    let leaving = host.record.leaving.as_ref()?;
+    let left = brain.vms().values().filter(|vm| vm.phase.may_run_on() == Some(&spec.name)).count();
+    let vms = if left == 1 { "1 VM".to_owned() } else { format!("{left} VMs") };
+    let waits = if left > 0 { format!(", {vms} wait for it") } else { String::new() };
+    Some(match (leaving.gone.is_some(), leaving.reboot, leaving.policy) {
+        (true, true, _) => format!("reboots{waits}"),
+        (true, false, _) => format!("shut down, as it said{waits}"),
+        (false, reboot, policy) => {
+            let what = if reboot { "about to reboot" } else { "about to shut down" };
+            match policy {
+                LeavePolicy::Freeze => format!("{what}, {vms} go down with it"),
+                _ => format!("{what}, {vms} left"),
+            }
+        }
+    })
 }
 
 /// `dimm swap; being emptied, 3 VMs left`.

@@ -29,6 +29,12 @@ pub(super) async fn drain(state: State, Path(name): Path<String>) -> Answer<Host
     ordered(&state, host.clone(), OperatorOrder::Drain { host }).await
 }
 
+/// VMs that belong to a host are to go back to it.
+pub(super) async fn failback(state: State, Path(name): Path<String>) -> Answer<HostOrdered> {
+    let host = HostName::new(&name)?;
+    ordered(&state, host.clone(), OperatorOrder::Failback { host }).await
+}
+
 async fn ordered(api: &Api, host: HostName, order: OperatorOrder) -> Answer<HostOrdered> {
     let done = api.order(order).await??;
     let (asked, changed) = (host.clone(), !done.changed.is_empty());

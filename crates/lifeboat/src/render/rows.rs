@@ -34,7 +34,12 @@ pub fn hosts(rows: &[HostRow], now: Time, look: &Look) -> String {
     for row in rows {
         let tone = match row.condition {
             HostCondition::Up => Tone::Good,
-            HostCondition::Maintenance | HostCondition::Suspect | HostCondition::New => Tone::Busy,
+            HostCondition::Maintenance
+            | HostCondition::Suspect
+            | HostCondition::New
+            | HostCondition::Leaving
+            | HostCondition::Suspicious
+            | HostCondition::HeldOut => Tone::Busy,
             HostCondition::Failed | HostCondition::Off => Tone::Bad,
         };
         table.row([

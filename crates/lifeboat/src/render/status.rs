@@ -104,6 +104,9 @@ fn hosts(view: &StatusView, look: &Look) -> String {
         let words = match it.condition {
             HostCondition::Up => "up",
             HostCondition::Maintenance => "in maintenance",
+            HostCondition::HeldOut => "held out",
+            HostCondition::Suspicious => "with bad hardware",
+            HostCondition::Leaving => "leaving",
             HostCondition::Suspect => "suspect",
             HostCondition::Failed => "failed",
             HostCondition::Off => "off",

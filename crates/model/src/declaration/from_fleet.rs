@@ -51,6 +51,7 @@ fn host(it: &Host) -> HostSpec {
         spare: it.spare,
         maintenance: kept_free.then(|| "in maintenance when its fleet was written".to_owned()),
         liveness: None,
+        on_leave: None,
         fences: Vec::new(),
         ladder: Vec::new(),
         isolation: None,

@@ -24,6 +24,10 @@ struct Course {
     is: BTreeMap<String, (String, Line)>,
     /// Hosts that may have lost their power by more than the script's own hand.
     maybe_off: BTreeSet<HostName>,
+    /// Hosts whose hardware was read by the script.
+    sick: BTreeSet<HostName>,
+    /// Hosts whose power the script has taken, once at least.
+    lost_power: BTreeSet<HostName>,
     /// Whether hosts may have been taken for failed.
     doubt: bool,
     no_vms: BTreeMap<VmName, Line>,
@@ -113,14 +117,9 @@ impl Course {
     fn take(&mut self, step: &Step) -> Result<(), String> {
         match &step.command {
             Command::Faults(faults) => self.faults(faults, step.line),
-            Command::Shutdown(host, again) => {
+            Command::Shutdown(host, _) => {
                 self.has_power(host)?;
                 self.maybe_off.insert(host.clone());
-                if *again {
-                    self.kept_free.remove(host);
-                } else {
-                    self.kept_free.insert(host.clone(), step.line);
-                }
                 Ok(())
             }
             Command::Vm(vm, action) => self.vm(vm, *action, step.line),
@@ -147,7 +146,12 @@ impl Course {
                 Some(line) => Err(format!("rule {rule} is not there{}", since(line))),
                 None => Ok(()),
             },
-            Command::ConfirmOff(_) | Command::Delay(_) | Command::UntilStable(_) => Ok(()),
+            Command::Hardware(host, _) => {
+                self.sick.insert(host.clone());
+                self.has_power(host)
+            }
+            Command::Announce(host, _) => self.has_power(host),
+            Command::Failback(_) | Command::ConfirmOff(_) | Command::Delay(_) | Command::UntilStable(_) => Ok(()),
         }
     }
 
@@ -178,6 +182,8 @@ impl Course {
         let before = if on { self.kept_free.insert(host.clone(), line) } else { self.kept_free.remove(host) };
         match (before, on) {
             (Some(line), true) => Err(format!("{host} is in maintenance already{}", since(line))),
+            // It may be held out since it failed, which this ends too.
+            (None, false) if self.doubt || self.sick.contains(host) || self.lost_power.contains(host) => Ok(()),
             (None, false) => Err(format!("{host} is not in maintenance")),
             _ => Ok(()),
         }
@@ -229,6 +235,9 @@ impl Course {
         let off = self.is.get(&power(host)).is_some_and(|(is, _)| is == "off");
         if on && !off && doubt {
             return Ok(());
+        }
+        if !on {
+            self.lost_power.insert(host.clone());
         }
         self.is.remove(&format!("the hang of {host}"));
         self.set(power(host), if on { "on" } else { "off" }.to_owned(), on, line)

@@ -1,6 +1,9 @@
 //! Runs a scenario.
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RequestId, VmAction};
+use lifeboat_brain::{
+    fleet::{ObjectKind, OperatorOrder, RequestId, VmAction},
+    message::Going,
+};
 use lifeboat_model::{HostName, Seconds, Time, VmName, spec::Declaration};
 use serde::Serialize;
 
@@ -62,9 +65,9 @@ struct Running<'a> {
     scenario: &'a Scenario,
     world: World,
     began: Time,
-    /// Hosts that are powered off when they are empty, at that time at the latest; and on again, or not.
+    /// Hosts that are powered off when they may go, at that time at the latest; and on again, or not.
     leaving: Vec<(HostName, Time, bool)>,
-    /// Hosts that take VMs again when they have booted.
+    /// Hosts that are booting.
     coming: Vec<HostName>,
     /// VMs that are forgotten when they have stopped.
     removing: Vec<VmName>,
@@ -167,8 +170,8 @@ impl Running<'_> {
     fn look(&mut self) {
         let now = self.world.now();
         for (host, limit, again) in std::mem::take(&mut self.leaving) {
-            let empty = self.world.machine(host.as_str()).is_none_or(|machine| machine.guests().is_empty());
-            if !empty && now < limit {
+            let may_go = self.world.machine(host.as_str()).is_none_or(crate::world::Machine::may_go);
+            if !may_go && now < limit {
                 self.leaving.push((host, limit, again));
                 continue;
             }
@@ -179,9 +182,7 @@ impl Running<'_> {
             }
         }
         for host in std::mem::take(&mut self.coming) {
-            if self.world.machine(host.as_str()).is_some_and(crate::world::Machine::runs) {
-                self.world.order(OperatorOrder::maintenance(host, false));
-            } else {
+            if !self.world.machine(host.as_str()).is_some_and(crate::world::Machine::runs) {
                 self.coming.push(host);
             }
         }
@@ -207,7 +208,8 @@ impl Running<'_> {
         match &step.command {
             Command::Faults(faults) => self.faults(line, faults),
             Command::Shutdown(host, again) => {
-                self.order(line, OperatorOrder::Drain { host: host.clone() });
+                let going = if *again { Going::Reboot } else { Going::Shutdown };
+                self.world.announce(host, going);
                 self.leaving.push((host.clone(), self.world.now() + ORDERLY, *again));
             }
             Command::Vm(vm, action) => self.order(line, OperatorOrder::Vm { vm: vm.clone(), action: *action }),
@@ -220,6 +222,9 @@ impl Running<'_> {
             }
             Command::VmMigrate(vm, host) => self.order(line, OperatorOrder::Move { vm: vm.clone(), to: host.clone() }),
             Command::Maintenance(host, on) => self.order(line, OperatorOrder::maintenance(host.clone(), *on)),
+            Command::Failback(host) => self.order(line, OperatorOrder::Failback { host: host.clone() }),
+            Command::Hardware(host, readings) => self.world.reads_hardware(host, readings.clone()),
+            Command::Announce(host, going) => self.world.announce(host, *going),
             Command::Drain(host) => self.order(line, OperatorOrder::Drain { host: host.clone() }),
             Command::ConfirmOff(host) => self.order(line, OperatorOrder::ConfirmOff { host: host.clone() }),
             Command::RuleAdd(rule) => {

@@ -2,9 +2,12 @@
 
 use std::str::FromStr;
 
-use lifeboat_brain::fleet::VmAction;
+use lifeboat_brain::{fleet::VmAction, message::Going};
 use lifeboat_model::{
-    ArrayName, FenceName, HostName, RuleName, Seconds, VmName, VolumeName, fleet::Labels, spec::Declaration,
+    ArrayName, FenceName, HostName, RuleName, Seconds, VmName, VolumeName,
+    fleet::Labels,
+    hardware::{HardwareReading, HardwareSource},
+    spec::Declaration,
 };
 
 use super::course;
@@ -43,7 +46,7 @@ pub struct Step {
 pub enum Command {
     /// Something goes wrong, or right again.
     Faults(Vec<Fault>),
-    /// A host is emptied and then powered off; with true it is powered on again and takes VMs again.
+    /// A host says that it shuts down, and is powered off when it may go; with true it is powered on again.
     Shutdown(HostName, bool),
     /// Something is ordered of a VM.
     Vm(VmName, VmAction),
@@ -57,6 +60,12 @@ pub enum Command {
     Maintenance(HostName, bool),
     /// A host is emptied.
     Drain(HostName),
+    /// VMs go home to a host.
+    Failback(HostName),
+    /// What a host's sources say of its hardware.
+    Hardware(HostName, Vec<HardwareReading>),
+    /// A host says that it is about to go, or stays after all.
+    Announce(HostName, Going),
     /// An operator says that a host is off.
     ConfirmOff(HostName),
     /// A rule that the file declares becomes known.
@@ -273,6 +282,17 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
             vm(words, names)
         }
         ["maintenance", host, state] => Ok(Command::Maintenance(names.host(host)?, on_off(state)?)),
+        ["failback", host] => Ok(Command::Failback(names.host(host)?)),
+        ["hardware", host, rest @ ..] => Ok(Command::Hardware(names.host(host)?, hardware(rest)?)),
+        ["announce", host, going] => {
+            let going = match *going {
+                "shutdown" => Going::Shutdown,
+                "reboot" => Going::Reboot,
+                "stays" => Going::Stays,
+                _ => return Err(format!("a host announces shutdown, reboot or stays, not `{going}`")),
+            };
+            Ok(Command::Announce(names.host(host)?, going))
+        }
         ["drain", host] => Ok(Command::Drain(names.host(host)?)),
         ["confirm-off", host] => Ok(Command::ConfirmOff(names.host(host)?)),
         ["rule", "add", rule] | ["rule", rule, "add"] => Ok(Command::RuleAdd(names.rule(rule)?)),
@@ -282,6 +302,28 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
         ["until", "stable", span] => Ok(Command::UntilStable(Some(seconds(span)?))),
         _ => Err(format!("`{}` is no command; docs/scenarios.md lists them", words.join(" "))),
     }
+}
+
+/// `diagnostic fault`, `disks fault`, `memory CORRECTED UNCORRECTED`, or `ok`: what an agent reads from now on.
+fn hardware(words: Words<'_, '_>) -> Result<Vec<HardwareReading>, String> {
+    let of = |source| HardwareReading::of(source, "read by the simulator");
+    let mut readings: Vec<HardwareReading> = HardwareSource::ALL.into_iter().map(of).collect();
+    match words {
+        ["ok"] => {}
+        ["diagnostic", "fault"] => readings[0].faults.push("an integer computation differs on processor 3".to_owned()),
+        ["disks", "fault"] => readings[3].faults.push("disk sda says that it fails".to_owned()),
+        ["memory", corrected, uncorrected] => {
+            readings[1].corrected = number(corrected, "a number of errors")?;
+            readings[1].uncorrected = number(uncorrected, "a number of errors")?;
+        }
+        _ => {
+            return Err(
+                "write `hardware HOST ok`, `diagnostic fault`, `disks fault` or `memory CORRECTED UNCORRECTED`"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(readings)
 }
 
 fn ports(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {

@@ -2,10 +2,11 @@
 
 use std::{collections::VecDeque, num::NonZeroUsize};
 
-use lifeboat_brain::host::{
-    Guard, HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation,
+use lifeboat_brain::{
+    host::{Guard, HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation},
+    message::Going,
 };
-use lifeboat_model::{BootId, Seconds, Time, running::RunningVm};
+use lifeboat_model::{BootId, HostName, Seconds, Time, hardware::HardwareReading, running::RunningVm};
 
 use super::{Event, World, machine::HostIx, network::Message};
 
@@ -83,6 +84,22 @@ impl World {
         }
         agent.tick_at = None;
         self.feed(host, HostInput::Tick);
+    }
+
+    /// A host's agent has read what its sources say of the hardware.
+    pub(crate) fn reads_hardware(&mut self, name: &HostName, readings: Vec<HardwareReading>) {
+        let Some(host) = self.ix(name) else { return };
+        self.feed(host, HostInput::Hardware { readings });
+        self.changes();
+    }
+
+    /// A host says, by its agent, that it is about to go.
+    pub(crate) fn announce(&mut self, name: &HostName, going: Going) {
+        let Some(host) = self.ix(name) else { return };
+        self.machines[host.at()].may_go = false;
+        self.note(|| format!("{name} says: {going:?}"));
+        self.feed(host, HostInput::Announce { going });
+        self.changes();
     }
 
     /// A host's clock has changed: its agent's deadline is reckoned anew.
@@ -182,6 +199,10 @@ impl World {
             HostEffect::Kill { vm } => self.kill_on(host, &vm),
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Look { sequence, vm, limit, look: _ } => self.agent_begins_look(host, sequence, vm, limit),
+            HostEffect::MayGo => {
+                self.machines[host.at()].may_go = true;
+                self.changes();
+            }
             HostEffect::Tell(notice) => self.noticed(host, &notice),
         }
     }

@@ -49,6 +49,8 @@ pub struct Machine {
     pub(super) max_volumes: Option<u64>,
     /// Volumes that are mapped to it.
     pub(super) mapped: u64,
+    /// Whether the host was told that it may shut down, after it said that it would.
+    pub(super) may_go: bool,
     /// Whether a BMC said of its present boot that it was off.
     pub(crate) lied: bool,
     /// Whether a guard runs beside its agent.
@@ -78,6 +80,12 @@ impl Machine {
     #[must_use]
     pub fn runs(&self) -> bool {
         self.power && self.up && !self.hung
+    }
+
+    /// Whether it was told that it may shut down, after it said that it would.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        self.may_go
     }
 
     /// The VMs whose process exists on it.
@@ -117,6 +125,7 @@ impl World {
             capacity: spec.capacity.clone(),
             max_volumes: spec.max_volumes,
             mapped: 0,
+            may_go: false,
             lied: false,
             guarded: true,
             lease_until: None,
@@ -146,6 +155,7 @@ impl World {
         }
         (machine.power, machine.up, machine.hung, machine.lied) = (false, false, false, false);
         machine.boot += 1;
+        machine.may_go = false;
         machine.aside.clear();
         machine.configured.clear();
         machine.agent = None;

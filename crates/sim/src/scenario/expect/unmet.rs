@@ -94,7 +94,7 @@ impl Expect {
         for (host, state) in &self.host_states {
             let condition = brain.hosts().get(host).map(|host| &host.record.condition);
             let is = match condition {
-                Some(HostCondition::Up) if brain.in_maintenance(host) => "maintenance",
+                Some(HostCondition::Up) if brain.in_maintenance(host) || brain.kept_out(host) => "maintenance",
                 Some(HostCondition::Up) => "up",
                 Some(HostCondition::Failed { .. }) => "failed",
                 Some(HostCondition::Fenced { .. }) => "fenced",
