@@ -1,8 +1,7 @@
 //! What a plan is held to, by number: the fleet, the request, and the plan's steps by VM.
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use lifeboat_model::fleet::{Fleet, HostState};
 use lifeboat_model::plan::{Action, Plan, Request, Step};
@@ -10,8 +9,34 @@ use lifeboat_model::{HostName, Seconds};
 
 use crate::Violation;
 
+/// A quick hash of short texts: each eight bytes are mixed in by a multiplication.
+#[derive(Default)]
+pub(crate) struct Quick(u64);
+
+impl Hasher for Quick {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut chunks = bytes.chunks_exact(8);
+        let mut mix = |word: [u8; 8]| {
+            self.0 = (self.0 ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        };
+        for chunk in &mut chunks {
+            mix(std::array::from_fn(|at| chunk[at]));
+        }
+        let rest = chunks.remainder();
+        mix(std::array::from_fn(|at| rest.get(at).copied().unwrap_or(bytes.len() as u8)));
+    }
+
+    fn write_u8(&mut self, _: u8) {
+        // The end of a text; its length is mixed in already.
+    }
+}
+
 /// Name to position; looked up, never walked.
-pub(crate) type Names<'a> = HashMap<&'a str, usize, BuildHasherDefault<DefaultHasher>>;
+pub(crate) type Names<'a> = HashMap<&'a str, usize, BuildHasherDefault<Quick>>;
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> Names<'a> {
     names.enumerate().map(|(at, name)| (name, at)).collect()
@@ -34,6 +59,15 @@ pub(crate) struct Deeds {
     pub(crate) left: Option<Seconds>,
 }
 
+/// What a step names, by number; none where the fleet does not have it, or the step names none.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) host: Option<u32>,
+    pub(crate) vm: Option<u32>,
+    /// The array of its volume.
+    pub(crate) array: Option<u32>,
+}
+
 /// Fleet, request and plan by number.
 pub(crate) struct Ground<'a> {
     pub(crate) fleet: &'a Fleet,
@@ -41,8 +75,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) hosts: Names<'a>,
     pub(crate) vms: Names<'a>,
-    pub(crate) volumes: Names<'a>,
-    pub(crate) arrays: Names<'a>,
+    /// What each step names.
+    pub(crate) named: Vec<Named>,
     /// Whether each host has failed, by the request.
     pub(crate) failed: Vec<bool>,
     /// Where each VM runs.
@@ -80,8 +114,7 @@ impl<'a> Ground<'a> {
             fence: vec![None; fleet.hosts.len()],
             deeds: Vec::new(),
             deeds_of: vec![None; fleet.vms.len()],
-            volumes: names(fleet.volumes.iter().map(|volume| volume.name.as_str())),
-            arrays: names(fleet.arrays.iter().map(|array| array.name.as_str())),
+            named: Vec::with_capacity(plan.steps.len()),
             fleet,
             request,
             plan,
@@ -91,25 +124,32 @@ impl<'a> Ground<'a> {
             host_of,
             wanted,
         };
+        let volumes = names(fleet.volumes.iter().map(|volume| volume.name.as_str()));
+        let arrays = names(fleet.arrays.iter().map(|array| array.name.as_str()));
         for at in 0..plan.steps.len() {
-            ground.file(at, bad);
+            ground.file(at, &volumes, &arrays, bad);
         }
         ground
     }
 
     /// Files a step under its VM or host.
-    fn file(&mut self, at: usize, bad: &mut Vec<Violation>) {
+    fn file(&mut self, at: usize, volumes: &Names<'_>, arrays: &Names<'_>, bad: &mut Vec<Violation>) {
         let step = &self.plan.steps[at];
         let by = || format!("step {}", step.id);
         let host = self.host(step.action.host());
         if host.is_none() {
             bad.push(unknown(by(), "host", step.action.host().as_str()));
         }
-        if let Action::Remap { volume, .. } = &step.action
-            && !self.volumes.contains_key(volume.as_str())
-        {
-            bad.push(unknown(by(), "volume", volume.as_str()));
+        let mut array = None;
+        if let Action::Remap { volume, .. } = &step.action {
+            match volumes.get(volume.as_str()) {
+                Some(volume) => array = arrays.get(self.fleet.volumes[*volume].array.as_str()).copied(),
+                None => bad.push(unknown(by(), "volume", volume.as_str())),
+            }
         }
+        let vm = step.action.vm().and_then(|name| self.vms.get(name.as_str()).copied());
+        let number = |at: Option<usize>| at.map(|at| at as u32);
+        self.named.push(Named { host: number(host), vm: number(vm), array: number(array) });
         let Some(name) = step.action.vm() else {
             if let Some(host) = host {
                 if !self.failed[host] {
@@ -119,7 +159,7 @@ impl<'a> Ground<'a> {
             }
             return;
         };
-        let Some(vm) = self.vms.get(name.as_str()).copied() else {
+        let Some(vm) = vm else {
             bad.push(unknown(by(), "VM", name.as_str()));
             return;
         };

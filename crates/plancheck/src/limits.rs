@@ -47,20 +47,22 @@ pub(crate) fn check(ground: &Ground<'_>, bad: &mut Vec<Violation>) {
     let last = ground.plan.steps.iter().map(|step| step.end_s).max().unwrap_or(Seconds::ZERO) + Seconds::new(1);
     let mut loads = vec![Load::default(); ground.fleet.hosts.len()];
     let mut operations: Vec<Vec<Span>> = vec![Vec::new(); ground.fleet.arrays.len()];
-    for step in &ground.plan.steps {
-        let Some(host) = ground.host(step.action.host()) else { continue };
+    for (step, named) in ground.plan.steps.iter().zip(&ground.named) {
+        let Some(host) = named.host.map(|host| host as usize) else { continue };
         match &step.action {
             Action::Start { .. } => loads[host].starts.push((step.start_s, step.end_s, 1)),
-            Action::Remap { volume, .. } => {
+            Action::Remap { .. } => {
                 loads[host].maps.push((step.start_s, step.end_s, 1));
                 loads[host].volumes.push((step.start_s, last, 1));
-                let volume = ground.volumes.get(volume.as_str()).map(|at| &ground.fleet.volumes[*at]);
-                if let Some(array) = volume.and_then(|volume| ground.arrays.get(volume.array.as_str())) {
-                    operations[*array].push((step.start_s, step.end_s, 1));
+                if let Some(array) = named.array {
+                    operations[array as usize].push((step.start_s, step.end_s, 1));
                 }
             }
             _ => {}
         }
+    }
+    for host in ground.deeds.iter().filter_map(|deeds| deeds.placed) {
+        loads[host].receives = true;
     }
     for vm in 0..ground.fleet.vms.len() {
         occupy(ground, vm, last, &mut loads);
@@ -79,7 +81,8 @@ pub(crate) fn check(ground: &Ground<'_>, bad: &mut Vec<Violation>) {
 fn occupy(ground: &Ground<'_>, vm: usize, last: Seconds, loads: &mut [Load]) {
     let volumes = ground.fleet.vms[vm].volumes.len() as u64;
     let deeds = ground.deeds(vm);
-    if let Some(host) = ground.host_of[vm].filter(|host| !ground.is_down(*host)) {
+    // Where the plan brings no VM, what runs there is no matter of it.
+    if let Some(host) = ground.host_of[vm].filter(|host| loads[*host].receives && !ground.is_down(*host)) {
         let until = deeds.and_then(|deeds| deeds.left).unwrap_or(last);
         loads[host].vms.push((Seconds::ZERO, until, vm));
         loads[host].volumes.push((Seconds::ZERO, until, volumes));
@@ -87,7 +90,6 @@ fn occupy(ground: &Ground<'_>, vm: usize, last: Seconds, loads: &mut [Load]) {
     let Some(host) = deeds.and_then(|deeds| deeds.placed) else { return };
     let first = first_moment(ground, vm).unwrap_or(Seconds::ZERO);
     loads[host].vms.push((first, last, vm));
-    loads[host].receives = true;
     if deeds.is_some_and(|deeds| !deeds.migrates.is_empty()) {
         loads[host].volumes.push((first, last, volumes));
     }

@@ -14,12 +14,12 @@ pub(crate) fn check(ground: &Ground<'_>, bad: &mut Vec<Violation>) {
     for pair in by_id.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
         bad.push(Violation::StepTwice { step: pair[0].0 });
     }
-    for step in steps {
+    for (at, step) in steps.iter().enumerate() {
         if step.end_s < step.start_s {
             bad.push(Violation::Backwards { step: step.id });
         }
         let given = step.end_s.saturating_sub(step.start_s);
-        let needed = needs(ground, &step.action);
+        let needed = needs(ground, at);
         if given < needed {
             bad.push(Violation::TooShort { step: step.id, given, needed });
         }
@@ -37,15 +37,12 @@ pub(crate) fn check(ground: &Ground<'_>, bad: &mut Vec<Violation>) {
     failures(ground, bad);
 }
 
-fn needs(ground: &Ground<'_>, action: &Action) -> Seconds {
-    let vm = action.vm().and_then(|vm| ground.vms.get(vm.as_str())).map(|vm| &ground.fleet.vms[*vm]);
-    match action {
+fn needs(ground: &Ground<'_>, at: usize) -> Seconds {
+    let named = ground.named[at];
+    let vm = named.vm.map(|vm| &ground.fleet.vms[vm as usize]);
+    match &ground.step(at).action {
         Action::Fence { .. } => ground.fleet.limits.fence_s,
-        Action::Remap { volume, .. } => {
-            let volume = ground.volumes.get(volume.as_str()).map(|at| &ground.fleet.volumes[*at]);
-            let array = volume.and_then(|volume| ground.arrays.get(volume.array.as_str()));
-            array.map_or(Seconds::ZERO, |at| ground.fleet.arrays[*at].remap_s)
-        }
+        Action::Remap { .. } => named.array.map_or(Seconds::ZERO, |array| ground.fleet.arrays[array as usize].remap_s),
         Action::Configure { .. } => vm.map_or(Seconds::ZERO, |vm| vm.configure_s),
         Action::Start { .. } => vm.map_or(Seconds::ZERO, |vm| vm.start_s),
         Action::Stop { .. } | Action::Migrate { .. } => Seconds::ZERO,

@@ -74,9 +74,15 @@ pub(crate) struct Case<'a> {
     pub(crate) failed: Vec<u32>,
     /// Whether each host runs nothing from now on.
     pub(crate) gone: Vec<bool>,
+    /// Whether each host is one that may take VMs.
+    takes: Vec<bool>,
     pub(crate) jobs: Vec<Job>,
     /// Job-major: what a job takes of each resource.
     pub(crate) demand: Vec<i64>,
+    /// The array of each volume, job by job.
+    arrays: Vec<u32>,
+    /// Where each job's volumes end in that list.
+    arrays_end: Vec<u32>,
     pub(crate) groups: Vec<GroupRow>,
     pub(crate) rules: Vec<RuleRow>,
     /// For each distinct set of requirements: its text, and whether each host has what they ask.
@@ -140,9 +146,12 @@ impl<'a> Case<'a> {
         }
         Self {
             index,
+            takes: fleet.hosts.iter().zip(&gone).map(|(host, gone)| host.state == HostState::Up && !gone).collect(),
             gone,
             jobs: Vec::new(),
             demand: Vec::new(),
+            arrays: Vec::new(),
+            arrays_end: Vec::new(),
             groups: Vec::new(),
             rules: Vec::new(),
             eligible: Vec::new(),
@@ -190,7 +199,10 @@ impl<'a> Case<'a> {
             let forbidden = request.avoid.get(&row.name).into_iter().flatten();
             let mut avoid: Vec<u32> = forbidden.filter_map(|host| index.hosts.get(host.as_str())).collect();
             avoid.sort_unstable();
-            let maps = index.maps(vm)?;
+            let first = self.arrays.len();
+            index.arrays_of(vm, &mut self.arrays)?;
+            self.arrays_end.push(self.arrays.len() as u32);
+            let maps = counted(&self.arrays[first..]);
             self.demand.extend(index.demand(vm));
             self.jobs.push(Job {
                 vm,
@@ -285,12 +297,17 @@ impl<'a> Case<'a> {
         &self.demand[job * width..(job + 1) * width]
     }
 
+    /// The array of each of a job's volumes.
+    pub(crate) fn arrays_of(&self, job: usize) -> &[u32] {
+        let first = job.checked_sub(1).map_or(0, |before| self.arrays_end[before]);
+        &self.arrays[first as usize..self.arrays_end[job] as usize]
+    }
+
     /// Whether a host may ever take a job, its room and rules aside.
     pub(crate) fn may_go(&self, job: &Job, host: usize) -> bool {
         self.eligible[job.needs as usize][host]
             && (job.pin == NONE || job.pin as usize == host)
-            && !self.gone[host]
-            && self.index.is_up(host)
+            && self.takes[host]
             && job.avoid.binary_search(&(host as u32)).is_err()
     }
 
@@ -309,6 +326,18 @@ impl<'a> Case<'a> {
         let packed = if same { rounds.saturating_mul(longest) } else { work.div_ceil(u64::from(lanes.max(1))) };
         span.max(longest).max(packed)
     }
+}
+
+/// How often each array comes, the arrays in rising order.
+fn counted(arrays: &[u32]) -> Vec<(u32, u32)> {
+    let mut counts: Vec<(u32, u32)> = Vec::new();
+    for array in arrays {
+        match counts.binary_search_by_key(array, |count| count.0) {
+            Ok(at) => counts[at].1 += 1,
+            Err(at) => counts.insert(at, (*array, 1)),
+        }
+    }
+    counts
 }
 
 fn lanes(most: u64) -> u32 {

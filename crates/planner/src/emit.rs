@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lifeboat_model::fleet::Vm;
 use lifeboat_model::plan::{Action, ClassSummary, FORMAT, Plan, Step, StepId, Summary, Unplaced};
 use lifeboat_model::reason::Reason;
 use lifeboat_model::{HostName, Seconds, VmName};
@@ -28,7 +27,7 @@ pub(crate) fn plan(case: &Case<'_>, solution: &Solution) -> Plan {
     let mut writer = Writer {
         case,
         solution,
-        steps: Vec::new(),
+        steps: Vec::with_capacity(step_count(case, solution)),
         fences: Vec::new(),
         leaves: Vec::new(),
         starts: vec![None; case.jobs.len()],
@@ -53,6 +52,13 @@ pub(crate) fn plan(case: &Case<'_>, solution: &Solution) -> Plan {
         unplaced: unplaced(case, solution),
         summary: summary(case, solution),
     }
+}
+
+/// How many steps a plan has: so that their list, the largest of all, never grows by being copied.
+fn step_count(case: &Case<'_>, solution: &Solution) -> usize {
+    let placed = case.jobs.iter().zip(&solution.assignment.host).filter(|(_, host)| **host != NONE);
+    let of_jobs: usize = placed.map(|(job, _)| job.volumes as usize + 2).sum();
+    case.failed.len() + solution.made.leaves.len() + of_jobs
 }
 
 /// The jobs without a place, and why.
@@ -160,7 +166,7 @@ impl Writer<'_, '_> {
             gate.extend(self.leaves.iter().filter(|leave| leave.0 == host).map(|leave| leave.1));
         }
         let mut remaps = Vec::with_capacity(vm.volumes.len());
-        for (volume, array, begin) in self.volumes(vm, at) {
+        for (volume, array, begin) in self.volumes(at) {
             let end = begin + case.remap[array as usize];
             let volume = vm.volumes[volume].clone();
             let action = Action::Remap { vm: vm.name.clone(), volume, from: from.clone(), host: host.clone() };
@@ -177,18 +183,16 @@ impl Writer<'_, '_> {
     }
 
     /// Each volume with its array and its operation's begin, by begin.
-    fn volumes(&self, vm: &Vm, at: usize) -> Vec<(usize, u32, u64)> {
+    fn volumes(&self, at: usize) -> Vec<(usize, u32, u64)> {
         let ops: &[Op] = &self.solution.schedule.ops[at];
-        let mut next: Vec<(u32, usize)> = self.case.jobs[at]
-            .maps
-            .iter()
-            .map(|(array, _)| (*array, ops.iter().position(|op| op.0 == *array).unwrap_or(0)))
-            .collect();
-        let mut rows = Vec::with_capacity(vm.volumes.len());
-        for volume in 0..vm.volumes.len() {
-            let array = self.case.index.array_of(self.case.jobs[at].vm, volume);
-            if let Some(slot) = next.iter_mut().find(|slot| slot.0 == array) {
-                rows.push((volume, array, ops[slot.1].1));
+        let arrays = self.case.arrays_of(at);
+        let first = |array: &u32| ops.iter().position(|op| op.0 == *array).unwrap_or(0);
+        let mut next: Vec<(u32, usize)> =
+            self.case.jobs[at].maps.iter().map(|(array, _)| (*array, first(array))).collect();
+        let mut rows = Vec::with_capacity(arrays.len());
+        for (volume, array) in arrays.iter().enumerate() {
+            if let Some(slot) = next.iter_mut().find(|slot| slot.0 == *array) {
+                rows.push((volume, *array, ops[slot.1].1));
                 slot.1 += 1;
             }
         }

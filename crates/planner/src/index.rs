@@ -176,13 +176,12 @@ impl<'a> Index<'a> {
         self.vms.get_or_init(table).get(name)
     }
 
-    /// How many volumes a VM has on each array, the arrays in rising order.
+    /// Adds the array of each of a VM's volumes to a list.
     ///
     /// # Errors
     /// [`PlanError::Dangling`] when a volume or its array is not there.
-    pub(crate) fn maps(&self, vm: u32) -> Result<Vec<(u32, u32)>, PlanError> {
+    pub(crate) fn arrays_of(&self, vm: u32, arrays: &mut Vec<u32>) -> Result<(), PlanError> {
         let row = &self.fleet.vms[vm as usize];
-        let mut maps: Vec<(u32, u32)> = Vec::new();
         for (k, name) in row.volumes.iter().enumerate() {
             let hint = self.volume_hint[vm as usize] as usize + k;
             let volume = match self.fleet.volumes.get(hint) {
@@ -195,27 +194,9 @@ impl<'a> Index<'a> {
                 }
             };
             let array = self.arrays.get(volume.array.as_str());
-            let array = array.ok_or_else(|| dangling("volume", name.as_str(), "array", volume.array.as_str()))?;
-            match maps.binary_search_by_key(&array, |map| map.0) {
-                Ok(at) => maps[at].1 += 1,
-                Err(at) => maps.insert(at, (array, 1)),
-            }
+            arrays.push(array.ok_or_else(|| dangling("volume", name.as_str(), "array", volume.array.as_str()))?);
         }
-        Ok(maps)
-    }
-
-    /// The array of one of a VM's volumes; [`Index::maps`] has been asked before.
-    pub(crate) fn array_of(&self, vm: u32, volume: usize) -> u32 {
-        let name = &self.fleet.vms[vm as usize].volumes[volume];
-        let hint = self.volume_hint[vm as usize] as usize + volume;
-        let row = match self.fleet.volumes.get(hint) {
-            Some(row) if row.name == *name => Some(row),
-            _ => {
-                let at = self.volumes.get().and_then(|table| table.get(name.as_str()));
-                at.map(|at| &self.fleet.volumes[at as usize])
-            }
-        };
-        row.and_then(|row| self.arrays.get(row.array.as_str())).unwrap_or(0)
+        Ok(())
     }
 
     /// What a VM takes of each resource.

@@ -29,6 +29,7 @@ mod names;
 mod pack;
 mod polish;
 mod priority;
+mod queue;
 mod reasons;
 mod refine;
 pub mod rolling;

@@ -4,14 +4,13 @@
 //! A job may fill a gap before others that are already booked, never push them: what comes earlier in the order is not
 //! delayed by what comes later. A job without a host yet is given the one where it would be ready first.
 
-use std::collections::BTreeSet;
-
+use crate::Options;
 use crate::case::{Case, Job};
 use crate::index::NONE;
 use crate::make_room::Held;
+use crate::queue::Queue;
 use crate::room::Room;
 use crate::timeline::Timeline;
-use crate::{Options, Policy};
 
 /// Which host each job has, and what room is left.
 #[derive(Clone)]
@@ -187,40 +186,6 @@ impl Clock {
     }
 }
 
-/// Hosts by when their last start is over: where a job is looked for a place first.
-struct Queue {
-    hosts: BTreeSet<(u64, u64, u32)>,
-    key: Vec<(u64, u64)>,
-}
-
-impl Queue {
-    fn new(case: &Case<'_>, assignment: &Assignment, policy: Policy) -> Self {
-        let mut key = vec![(0, 0); case.index.host_count()];
-        let mut hosts = Vec::new();
-        for host in (0..key.len()).filter(|host| assignment.room.open[*host]) {
-            key[host] = (0, rank(case, &assignment.room, host, policy));
-            hosts.push((0, key[host].1, host as u32));
-        }
-        Self { hosts: hosts.into_iter().collect(), key }
-    }
-
-    fn update(&mut self, host: usize, end: u64, rank: u64) {
-        let (old_end, old_rank) = self.key[host];
-        if self.hosts.remove(&(old_end, old_rank, host as u32)) {
-            self.key[host] = (end, rank);
-            self.hosts.insert((end, rank, host as u32));
-        }
-    }
-}
-
-fn rank(case: &Case<'_>, room: &Room, host: usize, policy: Policy) -> u64 {
-    let fullness = room.fullness(case, host);
-    match policy {
-        Policy::Spread => fullness,
-        Policy::Pack => 1_000_000 - fullness.min(1_000_000),
-    }
-}
-
 /// How many hosts that can take a job are compared at most.
 const COMPARED: usize = 48;
 /// How many equally good ones, for the sake of wishes.
@@ -246,10 +211,9 @@ pub(crate) fn run(
     for at in order.iter().map(|at| *at as usize) {
         if assignment.host[at] == NONE {
             let queue = queue.get_or_insert_with(|| {
-                let mut queue = Queue::new(case, assignment, options.policy);
-                for host in &clock.touched {
-                    let rank = queue.key[*host as usize].1;
-                    queue.update(*host as usize, clock.starts[*host as usize].end(), rank);
+                let mut queue = Queue::new(case, &assignment.room, options.policy);
+                for host in clock.touched.iter().map(|host| *host as usize) {
+                    queue.update(case, &assignment.room, host, clock.starts[host].end());
                 }
                 queue
             });
@@ -259,7 +223,7 @@ pub(crate) fn run(
         let host = assignment.host[at] as usize;
         clock.book(case, at, host, held.begin(at, host), &mut out);
         if let Some(queue) = &mut queue {
-            queue.update(host, clock.starts[host].end(), rank(case, &assignment.room, host, options.policy));
+            queue.update(case, &assignment.room, host, clock.starts[host].end());
         }
     }
     out
@@ -280,11 +244,10 @@ fn choose(
     let ideal = (arrays_end + job.configure).max(gate) + job.start;
     let mut best: Option<((u64, u32, i64), usize, u64)> = None;
     let (mut compared, mut ties) = (0, 0);
-    for (end, _, host) in &queue.hosts {
+    for (end, host) in queue.hosts_for(case, at) {
         if best.as_ref().is_some_and(|(best, _, _)| end.saturating_add(job.start) > best.0) {
             break;
         }
-        let host = *host as usize;
         let Ok(nodes) = assignment.room.check(case, at, host) else { continue };
         let ready = clock.estimate(case, job, host, arrays_end, gate);
         let key = (ready, assignment.room.wishes_broken(case, at, host), -liking(case, job, host));
