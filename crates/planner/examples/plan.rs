@@ -5,6 +5,10 @@ use lifeboat_model::fleet::Fleet;
 use lifeboat_model::plan::Request;
 use lifeboat_planner::{Options, Scheme};
 
+#[path = "timing/mod.rs"]
+mod timing;
+use timing::cpu_ms;
+
 fn main() {
     let args: Vec<String> = std::env::args().collect();
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1)).cloned();
@@ -58,10 +62,4 @@ fn main() {
     if let Some(path) = value("--out") {
         std::fs::write(path, serde_json::to_vec(&plan).expect("JSON")).expect("a file that can be written");
     }
-}
-
-/// Processor time of this thread, in milliseconds.
-fn cpu_ms() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("a number") / 1e6
 }

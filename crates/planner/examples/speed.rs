@@ -6,6 +6,10 @@ use lifeboat_model::plan::Request;
 use lifeboat_planner::drill::By;
 use lifeboat_planner::{Options, drill, rolling};
 
+#[path = "timing/mod.rs"]
+mod timing;
+use timing::cpu_ms;
+
 fn main() {
     let path = std::env::args().nth(1).expect("a fleet");
     let fleet = Fleet::from_json(&std::fs::read_to_string(path).expect("a file")).expect("a sound fleet");
@@ -22,11 +26,7 @@ fn main() {
 
 /// Processor time of this thread, in milliseconds.
 fn timed<T>(what: impl FnOnce() -> T) -> (f64, T) {
-    let now = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-        text.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).expect("a number") / 1e6
-    };
-    let begin = now();
+    let begin = cpu_ms();
     let value = what();
-    (now() - begin, value)
+    (cpu_ms() - begin, value)
 }
