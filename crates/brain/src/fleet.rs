@@ -220,7 +220,7 @@ impl Brain {
             Timer::HeldOut(host) => drop(self.let_in(&host, "its time is over")),
             Timer::Failback(host) => self.failback_timer(&host),
             Timer::Leaving(host) => self.leaving_timer(&host),
-            Timer::Stage(_) => self.unpark_stages(),
+            Timer::Stage(_) => self.unpark_starts(),
             Timer::Vm(vm) => self.vm_timer(&vm),
             Timer::Drill => self.drill_due(),
             Timer::Look(check, vm) => self.look_due(&(check, vm)),

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_brain::fleet::{Brain, OperatorOrder, RequestId};
 use lifeboat_model::{
-    Epoch, HostName, Seconds, Time, VmName, VolumeName,
+    Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
     fleet::{Group, Limits, Resources},
     spec::Declaration,
     trace::{TraceEvent, What},
@@ -82,8 +82,8 @@ struct Known {
     /// The hosts where its process exists, with what it takes there.
     runs: BTreeMap<HostName, Resources>,
     last: Option<HostName>,
-    /// When its start was last ordered of an agent.
-    ordered_at: Option<Time>,
+    /// The generation whose start was ordered last of an agent, and when that was first done.
+    ordered: Option<(Generation, Time)>,
     was_ready: bool,
     unready_at: Option<Time>,
 }
@@ -211,7 +211,7 @@ impl Promises {
         let Some(known) = self.vms.get_mut(vm) else { return };
         let elsewhere: Vec<HostName> = known.runs.keys().filter(|other| *other != host).cloned().collect();
         let last = known.last.replace(host.clone());
-        let ordered_at = known.ordered_at;
+        let ordered = known.ordered;
         let demand = known.demand.clone();
         known.runs.insert(host.clone(), demand.clone());
         known.was_ready = false;
@@ -222,7 +222,7 @@ impl Promises {
             }
         }
         // A start that was ordered before the declaration is no breach: the VM had ended there while the host was well.
-        let late = |at: Time| ordered_at.is_none_or(|ordered| ordered > at);
+        let late = |at: Time| ordered.is_none_or(|(_, ordered)| ordered > at);
         let open = |known: &KnownHost| !known.fenced && known.declared.is_some_and(late);
         if let Some(last) = last.filter(|last| last != host)
             && self.hosts.get(&last).is_some_and(open)
@@ -282,9 +282,11 @@ impl Promises {
     }
 
     /// A VM's start is ordered of an agent.
-    pub(crate) fn start_ordered(&mut self, vm: &VmName, now: Time) {
-        if let Some(known) = self.vms.get_mut(vm) {
-            known.ordered_at = Some(now);
+    pub(crate) fn start_ordered(&mut self, vm: &VmName, generation: Generation, now: Time) {
+        // An order that is repeated is no new one.
+        let newer = |known: &&mut Known| known.ordered.is_none_or(|(before, _)| before < generation);
+        if let Some(known) = self.vms.get_mut(vm).filter(newer) {
+            known.ordered = Some((generation, now));
         }
     }
 

@@ -68,6 +68,24 @@ fn a_vm_that_did_not_start_elsewhere_still_waits_for_the_fence_of_the_host_that_
 }
 
 #[test]
+fn a_vm_that_is_being_prepared_elsewhere_when_its_last_host_fails_is_not_started_before_the_fence() {
+    holds(74, Profile::Hell, 10, &[14, 18, 43, 44]);
+    holds(145, Profile::Hell, 10, &[2, 3, 6, 26, 27, 35, 44, 45, 48, 53, 54, 56]);
+}
+
+#[test]
+fn a_generation_that_has_ended_on_a_host_is_not_begun_there_again_by_another_leaders_start() {
+    holds(529, Profile::Hell, 10, &[1, 2, 3, 4, 6, 8, 9, 10, 11, 13, 16, 17, 18, 19, 20, 22, 24, 40, 41, 42, 44, 46]);
+    holds(49, Profile::Hell, 10, &[4, 6, 7, 45, 46, 47, 48]);
+    holds(191, Profile::Hell, 10, &[0, 2, 3, 6, 42, 43, 44]);
+}
+
+#[test]
+fn an_order_that_has_no_answer_yet_may_have_undone_one_that_was_acknowledged() {
+    holds(365, Profile::Hell, 10, &[0, 1, 2, 4, 6]);
+}
+
+#[test]
 fn a_few_seeds_of_each_profile_keep_all_promises() {
     for seed in 0..8 {
         holds(seed, Profile::Calm, 20, &[]);

@@ -70,7 +70,7 @@ pub struct Execution {
     others: BTreeMap<HostName, Queue>,
     /// Start steps that have not begun, by host.
     starts: BTreeMap<HostName, Queue>,
-    /// Start steps that wait for an earlier stage of their group.
+    /// Start steps that wait for an earlier stage of their group, or for the fence of a host where their VM was.
     parked: BTreeSet<usize>,
     changed: bool,
 }
@@ -427,7 +427,7 @@ impl Brain {
                     if starting >= limit || starting + self.slots_kept(&host, entry) >= limit {
                         continue;
                     }
-                    if self.stage_holds(vm) {
+                    if self.stage_holds(vm) || self.start_in_doubt(vm) {
                         self.unqueue(false, &host, entry);
                         self.park(entry.1);
                         continue;

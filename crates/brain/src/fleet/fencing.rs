@@ -351,6 +351,7 @@ impl Brain {
             self.set_phase(&vm, Phase::Stopped);
         }
         self.fence_step_done(name);
+        self.unpark_starts();
     }
 
     /// Notes which rung is the proof, and that the others are waited for no more.

@@ -114,6 +114,12 @@ impl Brain {
         vm.last_host.iter().chain(&vm.was_on).find(failed)
     }
 
+    /// Whether a VM is not to be started yet since a host where it was is in doubt. The plan says so too; but a preparation
+    /// that had begun before goes on, and ends after, that host's failure.
+    pub(super) fn start_in_doubt(&self, vm: &VmName) -> bool {
+        self.vms.get(vm).is_some_and(|record| self.in_doubt(record).is_some())
+    }
+
     /// The VM of an earlier stage of a VM's group that was given up, so that the VM waits for a person.
     #[must_use]
     pub fn stage_lost(&self, name: &VmName) -> Option<&VmName> {

@@ -191,7 +191,7 @@ impl Brain {
             (event.host, event.vm, event.recovery) = (Some(host), Some(name.clone()), recovery);
         });
         self.start_step_done(name);
-        self.unpark_stages();
+        self.unpark_starts();
     }
 
     /// A VM's process ended, or was found to be gone, without an order.

@@ -4,7 +4,7 @@ use lifeboat_model::{Generation, Seconds, Time, VmName};
 
 use super::{
     Act, HostBrain, HostEffect, HostOutput, LinkId, Notice, Operation, OperationId, OperationResult,
-    vm::{Busy, Cause, CommandKey, Doom, Exit, MAX_QUEUED, Repeat, Vm},
+    vm::{Busy, Cause, CommandKey, Doom, Exit, MAX_QUEUED, Repeat, Vm, has_ended},
 };
 use crate::message::{Command, FromAgent, Order, Outcome};
 
@@ -98,6 +98,11 @@ impl HostBrain {
         if command.epoch < epoch || command.generation < generation {
             return Some(Outcome::Refused { epoch, generation });
         }
+        // Another leader's start of the same intent may have waited behind the first one's.
+        let ended = self.vms.get(&command.vm).is_some_and(|vm| vm.ended >= command.generation);
+        if ended && command.order == Order::Start {
+            return Some(has_ended());
+        }
         (self.lease.is_over() && command.order == Order::Start).then(|| Outcome::Failed {
             problem: "the lease of this host has run out, and its leader has not renewed it".to_owned(),
             retry_may_help: true,
@@ -152,6 +157,7 @@ impl HostBrain {
             self.timed.insert(name.clone());
         }
         let gone = before.as_ref().filter(|_| vm.process.is_none()).map(|before| before.generation);
+        vm.ended = vm.ended.max(gone.unwrap_or(vm.ended));
         let mut exit = gone.map(|generation| (generation, vm.take_exit(generation)));
         if let (Some((_, exit)), Cause::Isolated) = (&mut exit, &busy.cause) {
             // Its owner did not mean it.

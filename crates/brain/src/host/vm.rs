@@ -103,6 +103,9 @@ pub(super) struct Vm {
     pub hint: Option<Hint>,
     /// Whether its process is being killed since the lease has run out.
     pub lease_killed: bool,
+    /// The newest generation whose process has ended here. None of it begins again: a leader that was told of the end may
+    /// have started the VM elsewhere.
+    pub ended: Generation,
     /// The hint that the running look follows.
     looking: Option<Hint>,
     answered: VecDeque<(CommandKey, Outcome)>,
@@ -117,6 +120,11 @@ pub(super) enum Repeat {
     Wait,
     /// Later commands were carried out since: only its answer is repeated.
     Answer(Outcome),
+}
+
+/// The answer to a start of what was started and is no more.
+pub(super) fn has_ended() -> Outcome {
+    Outcome::Failed { problem: "it was started here and has ended since".to_owned(), retry_may_help: true }
 }
 
 impl Vm {
@@ -148,10 +156,7 @@ impl Vm {
             }
             // A start is never done twice: its leader may know already how it ended, and want the VM elsewhere by now.
             Some(at) if *order == Order::Start => Repeat::Answer(match &self.answered[at].1 {
-                Outcome::Done if self.process.is_none() => Outcome::Failed {
-                    problem: "it was started here and has ended since".to_owned(),
-                    retry_may_help: true,
-                },
+                Outcome::Done if self.process.is_none() => has_ended(),
                 outcome => outcome.clone(),
             }),
             _ => Repeat::Do,

@@ -334,6 +334,26 @@ fn a_start_that_is_repeated_after_its_process_has_ended_is_not_done_again() {
 }
 
 #[test]
+fn another_leaders_start_that_waited_does_not_begin_a_generation_again_that_was_told_to_have_ended() {
+    let mut world = led();
+    world.say(command(1, 1, "a", 1, Order::Start));
+    world.disconnect();
+    world.advance_to_deadline();
+    world.connect();
+    world.say(welcome(2, &[("a", 1)], &[]));
+    world.say(command(1, 2, "a", 1, Order::Start));
+    // The first leader's start has done its work, and the process dies before the agent hears of either.
+    world.processes.insert(vm("a"), (Generation(1), VmRunState::Running));
+    world.exit(&vm("a"));
+    world.end(0, End::FailedWithoutProcess);
+    world.calm_down();
+    assert!(world.processes.is_empty(), "{:?}", world.said);
+    let told = |said: &FromAgent| matches!(said, FromAgent::VmExited { .. });
+    assert!(world.said.iter().any(told), "{:?}", world.said);
+    assert!(matches!(answers(&world)[..], [(1, Outcome::Failed { retry_may_help: true, .. })]));
+}
+
+#[test]
 fn a_start_that_finds_an_earlier_process_has_failed_only_when_that_is_gone() {
     let mut world = led();
     world.say(command(1, 1, "a", 1, Order::Start));

@@ -97,7 +97,12 @@ impl Memory {
                 }
             }
             OperatorOrder::Maintenance { host, on, .. } => {
-                self.maintenance.insert(host, on);
+                // One that has no answer yet may have had its effect.
+                let other =
+                    |order: &OperatorOrder| matches!(order, OperatorOrder::Maintenance { host: of, .. } if *of == host);
+                if !self.pending.values().any(other) {
+                    self.maintenance.insert(host, on);
+                }
             }
             _ => {}
         }

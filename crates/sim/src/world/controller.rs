@@ -378,7 +378,7 @@ impl World {
             Effect::Say { host: _, link, message } => {
                 if let ToAgent::Command(command) = &message {
                     match command.order {
-                        Order::Start => self.promises.start_ordered(&command.vm, self.now),
+                        Order::Start => self.promises.start_ordered(&command.vm, command.generation, self.now),
                         Order::Stop { .. } => self.promises.stopping(&command.vm),
                         Order::Configure { .. } => {}
                     }

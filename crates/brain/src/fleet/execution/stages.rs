@@ -61,8 +61,8 @@ impl Brain {
         }
     }
 
-    /// A VM came up, or a stage's delay is over: starts that waited may go on.
-    pub(in crate::fleet) fn unpark_stages(&mut self) {
+    /// A VM came up, a stage's delay is over, or a host is proven off: starts that waited may go on.
+    pub(in crate::fleet) fn unpark_starts(&mut self) {
         let Some(execution) = &mut self.execution else { return };
         for at in std::mem::take(&mut execution.parked) {
             if execution.steps[at].state == StepState::Waiting {
