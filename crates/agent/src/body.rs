@@ -8,11 +8,11 @@ use lifeboat_brain::host::{
     Guard, HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow,
 };
 use lifeboat_brain::message::Going;
-use lifeboat_model::{Seconds, Time, hardware::HardwareReading};
+use lifeboat_model::{BootId, HostName, Seconds, Time, hardware::HardwareReading, liveness::Saying};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
@@ -27,6 +27,7 @@ use crate::{
     link::{Link, LinkEvent},
     looks::Looker,
     operations::{carry_out, told},
+    probe,
     records::RecordFile,
     report::Trouble,
 };
@@ -35,6 +36,8 @@ use crate::{
 const EVENTS: usize = 256;
 /// With so many effects waiting for the disk, nothing more is taken in from the controller.
 const MAX_WAITING: usize = 4096;
+/// Looks at other agents at once.
+const MAX_LOOKS: usize = 256;
 /// How long running operations and writes may take to end when the agent is to end.
 const LAST_WORK: Duration = Duration::from_secs(3);
 
@@ -83,6 +86,8 @@ pub(crate) struct Beside {
     pub(crate) guard: GuardWatch,
     pub(crate) leaving: Leaving,
     pub(crate) readings: mpsc::Receiver<Vec<HardwareReading>>,
+    /// Other agents that look whether this loop turns.
+    pub(crate) asked: mpsc::Receiver<oneshot::Sender<()>>,
 }
 
 /// Everything that the loop holds.
@@ -98,6 +103,10 @@ pub(crate) struct Body {
     events: mpsc::Receiver<LinkEvent>,
     operations: JoinSet<HostInput>,
     looker: Looker,
+    /// Looks at other hosts' agents.
+    peers: JoinSet<HostInput>,
+    /// Other agents that look whether this loop turns.
+    asked: mpsc::Receiver<oneshot::Sender<()>>,
     trouble: Trouble,
     guard: GuardWatch,
     guarded: Guard,
@@ -113,7 +122,7 @@ impl Body {
         tls: Arc<ClientConfig>,
         beside: Beside,
     ) -> Self {
-        let Beside { looker, guard, leaving, readings } = beside;
+        let Beside { looker, guard, leaving, readings, asked } = beside;
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
             clock: Clock::begin(),
@@ -127,6 +136,8 @@ impl Body {
             events,
             operations: JoinSet::new(),
             looker,
+            peers: JoinSet::new(),
+            asked,
             trouble: Trouble::default(),
             guard,
             guarded: Guard::Absent,
@@ -184,6 +195,15 @@ impl Body {
                 }
                 _ = looks.tick() => self.look_at_guard(),
                 looked = self.looker.next() => self.take_in(looked),
+                Some(asked) = self.asked.recv() => {
+                    // Who asked may have gone.
+                    let _ = asked.send(());
+                }
+                Some(seen) = self.peers.join_next() => {
+                    if let Ok(seen) = seen {
+                        self.take_in(seen);
+                    }
+                }
                 written = self.journal.next() => {
                     let effects = self.journal.go_on(written, self.brain.memory());
                     self.carry_out(effects);
@@ -265,6 +285,7 @@ impl Body {
                 }
                 HostEffect::Guard { until } => self.guard.tell(until.map(|until| self.clock.boottime_ns(until))),
                 HostEffect::Kill { vm } => self.kill(vm),
+                HostEffect::LookAt { host, address, boot } => self.look_at(host, address, boot),
                 HostEffect::Operate(operation) => self.operate(operation),
                 HostEffect::Look { sequence, vm, look, limit } => self.looker.begin(sequence, &vm, &look, limit),
                 HostEffect::MayGo => {
@@ -274,6 +295,22 @@ impl Body {
                 HostEffect::Tell(notice) => self.tell(&notice),
             }
         }
+    }
+
+    fn look_at(&mut self, host: HostName, address: String, boot: BootId) {
+        let seen = |host, (says, detail)| HostInput::PeerSeen { host, says, detail };
+        if self.peers.len() >= MAX_LOOKS {
+            let busy = (Saying::Unknown, Some("its agent looks at too many others".to_owned()));
+            self.peers.spawn(async move { seen(host, busy) });
+            return;
+        }
+        self.peers.spawn(async move {
+            let told = match lifeboat_transport::random() {
+                Ok(nonce) => probe::look(&address, &host, &boot, nonce).await,
+                Err(error) => (Saying::Unknown, Some(error.to_string())),
+            };
+            seen(host, told)
+        });
     }
 
     fn operate(&mut self, operation: Operation) {

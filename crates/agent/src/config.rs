@@ -33,6 +33,9 @@ pub struct AgentConfig {
     /// File with the one-time token to join with; looked at only while there are no credentials in `state_dir`.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// TCP port on which other agents may look whether this one lives, when the controller no longer hears it; 0: none.
+    #[serde(default = "default_probe_port")]
+    pub probe_port: u16,
     /// File whose text differs after each power cycle.
     #[serde(default = "default_boot_id_file")]
     pub boot_id_file: PathBuf,
@@ -79,6 +82,10 @@ fn default_run_dir() -> PathBuf {
 
 fn default_boot_id_file() -> PathBuf {
     PathBuf::from("/proc/sys/kernel/random/boot_id")
+}
+
+const fn default_probe_port() -> u16 {
+    7444
 }
 
 /// Where a controller listens.

@@ -32,6 +32,7 @@ mod link;
 mod lock;
 mod looks;
 mod operations;
+mod probe;
 mod records;
 mod report;
 
@@ -131,7 +132,14 @@ async fn run_locked(
     let Some(credentials) = join::credentials(config, shutdown.as_mut()).await? else { return Ok(()) };
     let tls = link::client_config(&credentials)?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let settings = HostSettings { host: config.host.clone(), boot, version, controllers };
+    let (turns, asked) = tokio::sync::mpsc::channel(probe::AT_ONCE);
+    let listener = listen(config.probe_port).await;
+    let probe_port = listener.as_ref().map(|_| config.probe_port);
+    let mut listening = tokio::task::JoinSet::new();
+    if let Some(listener) = listener {
+        listening.spawn(probe::serve(listener, config.host.clone(), boot.clone(), turns.clone()));
+    }
+    let settings = HostSettings { host: config.host.clone(), boot, version, controllers, probe_port };
     let brain = HostBrain::restore(settings, records);
     let vms = tokio::select! {
         vms = first_list(hypervisor.as_ref()) => vms?,
@@ -145,11 +153,31 @@ async fn run_locked(
     let mut tasks = tokio::task::JoinSet::new();
     let leaving = Leaving::begin(config.leaving.clone(), &config.run_dir, &mut tasks);
     let readings = hardware::begin(config.hardware.clone(), &mut tasks);
-    let beside = Beside { looker, guard, leaving, readings };
+    let beside = Beside { looker, guard, leaving, readings, asked };
     let body = Body::new(brain, file, config.controllers.clone(), tls, beside);
     let lease = until_ns.map(|until| body.at_boottime(until));
     body.run(HostInput::Found { vms, lease }, shutdown).await;
     Ok(())
+}
+
+/// Listens for other agents. An agent that cannot does without: others can then not say for it that it lives.
+async fn listen(port: u16) -> Option<tokio::net::TcpListener> {
+    if port == 0 {
+        return None;
+    }
+    let both = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+    let bound = match tokio::net::TcpListener::bind(both).await {
+        Ok(listener) => Ok(listener),
+        // A machine without IPv6.
+        Err(_) => tokio::net::TcpListener::bind((std::net::Ipv4Addr::UNSPECIFIED, port)).await,
+    };
+    bound
+        .inspect_err(|error| {
+            warn!(
+                "other agents cannot look whether this one lives: cannot listen on port {port} (probe_port): {error}"
+            );
+        })
+        .ok()
 }
 
 /// What runs here. Without that nothing can be done, so it is asked until it is known.

@@ -160,6 +160,11 @@ impl HostBrain {
             HostInput::Looked { sequence, report } => self.looked(sequence, report, out),
             HostInput::Hardware { readings } => self.hardware(readings, out),
             HostInput::Announce { going } => self.announce(going, out),
+            HostInput::PeerSeen { host, says, detail } => {
+                if let Some(link) = self.links.led() {
+                    out.effects.push(HostEffect::Send { link, message: FromAgent::PeerSeen { host, says, detail } });
+                }
+            }
             HostInput::Tick => {}
         }
         self.do_due(now, out);
@@ -212,6 +217,8 @@ impl HostBrain {
             epoch: self.memory.epoch(),
             vms: self.vms.iter().filter_map(|(name, vm)| vm.running(name)).collect(),
             pledge: self.lease.pledge(),
+            probe_port: self.settings.probe_port,
+            probe_address: None,
         };
         out.effects.push(HostEffect::Send { link, message: FromAgent::Hello(hello) });
     }
@@ -254,6 +261,10 @@ impl HostBrain {
                 out.effects.push(HostEffect::Send { link, message: FromAgent::Probed { nonce } });
             }
             ToAgent::MayGo => out.effects.push(HostEffect::MayGo),
+            ToAgent::LookAt { host, address, boot } if self.links.led() == Some(link) => {
+                out.effects.push(HostEffect::LookAt { host, address, boot });
+            }
+            ToAgent::LookAt { .. } => {}
             ToAgent::Command(command) if self.links.led() == Some(link) => self.command(now, link, command, out),
             ToAgent::Look { sequence, vm, look, limit } => self.look(link, sequence, vm, look, limit, out),
             ToAgent::Command(_) => {

@@ -21,6 +21,7 @@ use lifeboat_model::{
     attach::Attachment,
     hardware::HardwareReading,
     health::CheckReport,
+    liveness::Saying,
     running::RunningVm,
     spec::{CheckSpec, Isolation, MachineSpec},
 };
@@ -78,6 +79,12 @@ pub struct Hello {
     /// What it pledges under the terms that it knows.
     #[serde(default)]
     pub pledge: Pledge,
+    /// The port on which other agents may look whether it lives; none: it listens on none.
+    #[serde(default)]
+    pub probe_port: Option<u16>,
+    /// Where that port is reached, `address:port`: as the controller sees it, whatever the agent says.
+    #[serde(default)]
+    pub probe_address: Option<String>,
 }
 
 /// What an agent says.
@@ -136,6 +143,15 @@ pub enum FromAgent {
     Leaving {
         /// Which.
         going: Going,
+    },
+    /// What came of a [`ToAgent::LookAt`].
+    PeerSeen {
+        /// The other host.
+        host: HostName,
+        /// What was seen of its agent.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
     },
 }
 
@@ -222,6 +238,15 @@ pub enum ToAgent {
     },
     /// A host that leaves may: nothing that runs there is waited for.
     MayGo,
+    /// Look whether another host's agent lives; always answered with [`FromAgent::PeerSeen`], within a second.
+    LookAt {
+        /// The other host.
+        host: HostName,
+        /// Where its agent listens, `address:port`.
+        address: String,
+        /// The boot that it is in, which its agent shows that it knows.
+        boot: BootId,
+    },
     /// Do something.
     Command(Command),
     /// Look at a VM, once. A look that is lost with its link is asked for again.

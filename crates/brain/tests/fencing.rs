@@ -115,6 +115,8 @@ impl Bench {
             epoch: Epoch(0),
             vms,
             pledge: Pledge::None,
+            probe_port: None,
+            probe_address: None,
         };
         self.said(name, FromAgent::Hello(hello));
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -59,7 +60,7 @@ impl Links {
     }
 
     /// Serves one agent's connection until either side ends it.
-    pub(crate) async fn serve<S>(&self, handle: &Handle, stream: S, host: HostName)
+    pub(crate) async fn serve<S>(&self, handle: &Handle, stream: S, host: HostName, from: Option<IpAddr>)
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -70,7 +71,7 @@ impl Links {
         let writing = tokio::spawn(write(FrameWriter::new(writer).time_limit(WRITE_LIMIT), receiver));
         let abort = writing.abort_handle();
         tokio::select! {
-            () = read(handle, FrameReader::new(reader), &host, link) => abort.abort(),
+            () = read(handle, FrameReader::new(reader), &host, from, link) => abort.abort(),
             // The writer ends when the link was closed by us, or the agent no longer takes anything.
             _ = writing => {}
         }
@@ -89,7 +90,13 @@ async fn write<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut messages: 
     let _ = writer.close().await;
 }
 
-async fn read<R: AsyncRead + Unpin>(handle: &Handle, mut reader: FrameReader<R>, host: &HostName, link: LinkId) {
+async fn read<R: AsyncRead + Unpin>(
+    handle: &Handle,
+    mut reader: FrameReader<R>,
+    host: &HostName,
+    from: Option<IpAddr>,
+    link: LinkId,
+) {
     loop {
         match reader.next::<FromAgent>().await {
             Ok(Some(FromAgent::Hello(hello))) if hello.host != *host => {
@@ -98,6 +105,11 @@ async fn read<R: AsyncRead + Unpin>(handle: &Handle, mut reader: FrameReader<R>,
                     hello.host
                 );
                 return;
+            }
+            Ok(Some(FromAgent::Hello(mut hello))) => {
+                let address = |port| from.map(|ip| SocketAddr::new(ip.to_canonical(), port).to_string());
+                hello.probe_address = hello.probe_port.and_then(address);
+                handle.input(Input::AgentSaid { host: host.clone(), link, message: FromAgent::Hello(hello) }).await;
             }
             Ok(Some(message)) => handle.input(Input::AgentSaid { host: host.clone(), link, message }).await,
             Ok(None) => return,

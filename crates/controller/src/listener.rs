@@ -65,7 +65,10 @@ async fn dispatch(
 ) {
     match accepted.protocol {
         Protocol::Agent => match links::host_of(accepted.peer) {
-            Ok(host) => links.serve(&service.handle, accepted.stream, host).await,
+            Ok(host) => {
+                let from = accepted.stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
+                links.serve(&service.handle, accepted.stream, host, from).await;
+            }
             Err(why) => tracing::warn!("{why}"),
         },
         Protocol::Join => match joins.try_acquire() {

@@ -19,6 +19,8 @@ pub enum Fault {
     Agent(HostName, bool),
     /// A host's port to a network: what goes out, what comes in.
     Port(HostName, Network, Option<bool>, Option<bool>),
+    /// The way between a host and a controller is cut, or mended, and no other.
+    Way(HostName, usize, bool),
     /// A controller's port to a network: what goes out, what comes in.
     ControllerPort(usize, Network, Option<bool>, Option<bool>),
     /// A host's BMC is so.
@@ -83,6 +85,7 @@ impl World {
             | Fault::AgentDies(host)
             | Fault::Agent(host, _)
             | Fault::Port(host, ..)
+            | Fault::Way(host, ..)
             | Fault::Bmc(host, _)
             | Fault::FenceDevice(host, ..)
             | Fault::Guard(host, _)
@@ -138,6 +141,7 @@ impl World {
             Fault::GoOn(_) => self.unhang(ix),
             Fault::AgentDies(_) => self.crash_agent(ix),
             Fault::Agent(_, on) => self.set_agent(ix, *on),
+            Fault::Way(_, controller, works) => self.set_way(ix, *controller, *works),
             Fault::Port(_, network, out, into) => self.set_port(ix, *network, *out, *into),
             Fault::Bmc(_, bmc) => {
                 self.note(|| format!("BMC of {name}: {bmc:?}"));

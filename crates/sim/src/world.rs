@@ -157,6 +157,7 @@ pub struct World {
     counts: Counts,
     changed: Time,
     life: u32,
+    looks: u64,
 }
 
 impl World {
@@ -188,6 +189,7 @@ impl World {
             counts: Counts::default(),
             changed: START,
             life: 0,
+            looks: 0,
             settings,
         };
         world.record(TraceEvent::new(START, What::TraceStarted { source: Source::Simulator }));

@@ -38,7 +38,7 @@ pub mod secret;
 pub mod tls;
 pub mod token;
 
-pub use entropy::NoEntropy;
+pub use entropy::{NoEntropy, random};
 pub use fingerprint::{Fingerprint, NotAFingerprint};
 pub use identity::{Identity, IdentityError};
 pub use private_file::FileError;

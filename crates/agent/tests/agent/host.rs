@@ -135,6 +135,7 @@ impl Host {
             state_dir: dir.path().join("state"),
             run_dir: dir.path().join("run"),
             token_file: None,
+            probe_port: 0,
             boot_id_file,
             checks: CheckSettings::default(),
             hardware: lifeboat_drivers::hardware::HardwareConfig { every_s: 0, ..Default::default() },

@@ -26,6 +26,7 @@ use super::{
     Brain, Effect, FenceProof, LinkId,
     evidence::EvidenceSet,
     fencing::{Lease, Trying},
+    judging::Asked,
     policies::Policy,
     records::{HostCondition, HostRecord, Phase, Severity},
     timers::Timer,
@@ -60,8 +61,8 @@ pub struct HostState {
     pub judgement: Judgement,
     /// The verdicts before that, the oldest first.
     pub earlier: VecDeque<Judgement>,
-    /// Sources that were asked and have not answered yet.
-    pub(super) asking: BTreeSet<EvidenceSource>,
+    /// Sources that were asked.
+    pub(super) asked: BTreeMap<EvidenceSource, Asked>,
     /// The newest link on which its agent said Hello.
     greeted: Option<LinkId>,
     /// The unanswered probe.
@@ -93,7 +94,7 @@ impl HostState {
             evidence: EvidenceSet::default(),
             judgement: Judgement { verdict: heard.verdict(), rule: heard, since_us: Time::default() },
             earlier: VecDeque::new(),
-            asking: BTreeSet::new(),
+            asked: BTreeMap::new(),
             link: None,
             link_since: Time::default(),
             heard: Time::default(),
@@ -175,6 +176,7 @@ impl Brain {
             FromAgent::Looked { sequence, report } => self.looked(Some(name), sequence, report),
             FromAgent::Leaving { going } => self.leaving(name, going),
             FromAgent::Hardware { readings } => self.hardware_told(name, readings),
+            FromAgent::PeerSeen { host, says, detail } => self.peer_seen(name, &host, says, detail),
         }
     }
 
@@ -246,8 +248,9 @@ impl Brain {
         let was_up = host.record.condition == HostCondition::Up;
         // Without a link nothing is said to it: what follows from its Hello comes after its Welcome.
         let old = host.link.take();
-        if host.record.version.as_ref() != Some(&hello.version) {
+        if host.record.version.as_ref() != Some(&hello.version) || host.record.probe_address != hello.probe_address {
             host.record.version = Some(hello.version.clone());
+            host.record.probe_address.clone_from(&hello.probe_address);
             self.journal.hosts.insert(name.clone());
         }
         host.link_since = now;

@@ -3,6 +3,8 @@
 //! Only hosts that are up are judged; what becomes of a failed one is its fencing's matter. The rules are in
 //! [`verdicts`](super::verdicts).
 
+use std::ops::Bound;
+
 use lifeboat_model::{
     HostName, Seconds, Time, VmName,
     liveness::{Evidence, EvidenceSource, Judgement, Saying, Verdict, VerdictRule},
@@ -11,7 +13,7 @@ use lifeboat_model::{
 };
 
 use super::{
-    Brain, Effect,
+    Brain, Effect, MAX_SOURCES,
     brake::Hold,
     hosts::HostState,
     records::{HostCondition, Phase, Severity, VmRecord},
@@ -24,12 +26,51 @@ use crate::message::ToAgent;
 const KEPT_VERDICTS: usize = 8;
 /// How often a host is looked at anew that is held or that others say lives.
 const LOOK_AGAIN: Seconds = Seconds::new(1);
+/// How long a fence device is left alone that has answered.
+const POWER_AGAIN: Seconds = Seconds::new(2);
+/// After so long a fence device will not answer any more.
+const POWER_LOST: Seconds = Seconds::new(12);
+/// After so long anybody else will not answer any more.
+const QUESTION_LOST: Seconds = Seconds::new(2);
+/// Hosts that look at another.
+const MAX_PEERS: usize = 3;
+/// Hosts among which they are chosen.
+const PEERS_LOOKED_THROUGH: usize = 64;
 /// Fence devices of a host that are asked for its power.
 const MAX_DEVICES: usize = 8;
 /// VMs of a host that are asked whether they answer.
 const MAX_VMS: usize = 5;
 
+/// When a source was asked last of a host, and whether it has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    at: Time,
+    answered: bool,
+}
+
 impl HostState {
+    /// Whether a source may be asked now; if so, it is. One that has not answered is not asked again, unless its question
+    /// was lost; a fence device is spared.
+    fn may_ask(&mut self, source: &EvidenceSource, now: Time) -> bool {
+        let is_power = matches!(source, EvidenceSource::Power { .. });
+        if let Some(asked) = self.asked.get(source) {
+            let pause = match (asked.answered, is_power) {
+                (true, true) => POWER_AGAIN,
+                (true, false) => Seconds::ZERO,
+                (false, true) => POWER_LOST,
+                (false, false) => QUESTION_LOST,
+            };
+            if now.since(asked.at) < pause {
+                return false;
+            }
+        }
+        if self.asked.len() >= 2 * MAX_SOURCES {
+            self.asked.retain(|_, asked| now.since(asked.at) < POWER_LOST);
+        }
+        self.asked.insert(source.clone(), Asked { at: now, answered: false });
+        true
+    }
+
     /// Notes a verdict, and the one before it if it differs.
     pub(super) fn judged(&mut self, rule: VerdictRule, now: Time) {
         if self.judgement.rule == rule {
@@ -66,7 +107,9 @@ impl Brain {
     ) {
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
-        host.asking.remove(&source);
+        if let Some(asked) = host.asked.get_mut(&source) {
+            asked.answered = true;
+        }
         host.evidence.put(source, says, now, detail);
         if host.judgement.verdict != Verdict::Alive {
             self.judge(name);
@@ -168,13 +211,55 @@ impl Brain {
         self.ask_references();
         self.read_power(name);
         self.ask_vms(name);
+        self.ask_peers(name);
+    }
+
+    /// Has other hosts' agents look at a host.
+    fn ask_peers(&mut self, name: &HostName) {
+        let Some(HostState { record, .. }) = self.hosts.get(name) else { return };
+        let (Some(address), Some(boot)) = (record.probe_address.clone(), record.boot.clone()) else { return };
+        for peer in self.peers_of(name) {
+            let Some(host) = self.hosts.get_mut(name) else { return };
+            if host.may_ask(&EvidenceSource::Peer { host: peer.clone() }, self.now) {
+                let (host, address, boot) = (name.clone(), address.clone(), boot.clone());
+                self.say(&peer, ToAgent::LookAt { host, address, boot });
+            }
+        }
+    }
+
+    /// Hosts that can look at a host: they are heard themselves, and are not in its rack where there are others.
+    fn peers_of(&self, name: &HostName) -> Vec<HostName> {
+        let rack = |host: &HostName| self.declared.hosts.get(host).and_then(|spec| spec.labels.get("rack"));
+        let can = |host: &HostState| {
+            host.record.condition == HostCondition::Up
+                && host.judgement.verdict == Verdict::Alive
+                && host.link.is_some()
+        };
+        let after = self.hosts.range::<HostName, _>((Bound::Excluded(name), Bound::Unbounded));
+        let around = after
+            .chain(self.hosts.range::<HostName, _>((Bound::Unbounded, Bound::Excluded(name))))
+            .take(PEERS_LOOKED_THROUGH);
+        let mut near: Vec<&HostName> = around.filter(|(_, host)| can(host)).map(|(peer, _)| peer).collect();
+        let own = rack(name);
+        near.sort_by_key(|peer| own.is_some() && rack(peer) == own);
+        near.into_iter().take(MAX_PEERS).cloned().collect()
+    }
+
+    /// A host's agent has looked at another host.
+    pub(super) fn peer_seen(&mut self, peer: &HostName, name: &HostName, says: Saying, detail: Option<String>) {
+        let source = EvidenceSource::Peer { host: peer.clone() };
+        let asked = self.hosts.get(name).is_some_and(|host| host.asked.get(&source).is_some_and(|it| !it.answered));
+        if asked && !matches!(says, Saying::PowerOn | Saying::PowerOff) {
+            self.note_evidence(name, source, says, detail);
+        }
     }
 
     /// Has a host's power read by each of its devices that is not being asked already.
     fn read_power(&mut self, name: &HostName) {
         let (Some(host), Some(spec)) = (self.hosts.get_mut(name), self.declared.hosts.get(name)) else { return };
+        let now = self.now;
         for device in spec.fences.iter().take(MAX_DEVICES) {
-            if host.asking.insert(EvidenceSource::Power { device: device.name().clone() }) {
+            if host.may_ask(&EvidenceSource::Power { device: device.name().clone() }, now) {
                 self.journal.effects.push(Effect::ReadPower { host: name.clone(), device: device.clone() });
             }
         }
@@ -188,7 +273,7 @@ impl Brain {
         let asked: Vec<(VmName, CheckSpec)> = checks.take(MAX_VMS).collect();
         let Some(host) = self.hosts.get_mut(name) else { return };
         for (vm, check) in asked {
-            if host.asking.insert(EvidenceSource::Service { vm: vm.clone() }) {
+            if host.may_ask(&EvidenceSource::Service { vm: vm.clone() }, self.now) {
                 self.journal.effects.push(Effect::AskVm { host: name.clone(), vm, check });
             }
         }

@@ -26,6 +26,9 @@ use super::{
 /// How often a host is looked at anew while others say that it lives.
 const LOOK_AGAIN: Seconds = Seconds::new(1);
 
+/// How often all are asked while a host is silent and not lost yet.
+const ASK_AGAIN: Seconds = Seconds::from_millis(250);
+
 /// What a verdict is derived from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
@@ -111,10 +114,17 @@ impl Facts<'_> {
         let again = self.now + LOOK_AGAIN;
         match rule {
             VerdictRule::Heard => Follows::LookAgain(self.heard + self.policy.suspect_after_s),
-            VerdictRule::Silent => Follows::LookAgain(self.heard + self.policy.lost_after_s),
+            VerdictRule::Silent => {
+                Follows::LookAgain((self.now + ASK_AGAIN).min(self.heard + self.policy.lost_after_s))
+            }
             VerdictRule::VmsAnswer | VerdictRule::Brake => Follows::LookAgain(again),
             VerdictRule::HeardElsewhere => {
-                let waited = self.silence() >= self.policy.lost_after_s + self.policy.isolated_wait_s;
+                let others = self.others();
+                // Nobody misses what answers: there is as much time as for an agent that is away.
+                let patience =
+                    if others.vm_answers && !others.vm_silent { self.policy.agent_wait_s } else { Seconds::ZERO };
+                let wait = self.policy.isolated_wait_s.max(patience);
+                let waited = self.silence() >= self.policy.lost_after_s + wait;
                 match self.policy.isolated {
                     WhenIsolated::Recover if waited => Follows::Failed,
                     _ => Follows::LookAgain(again),

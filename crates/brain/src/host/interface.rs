@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroUsize};
 
 use lifeboat_model::{
     BootId, Epoch, Generation, HostName, Seconds, Time, VmName, hardware::HardwareReading, health::CheckReport,
-    running::RunningVm, spec::CheckSpec,
+    liveness::Saying, running::RunningVm, spec::CheckSpec,
 };
 
 use super::{Guard, HostRecord};
@@ -21,6 +21,8 @@ pub struct HostSettings {
     pub version: String,
     /// How many controllers the body can connect to.
     pub controllers: NonZeroUsize,
+    /// The port on which other agents may look whether this one lives; none: it listens on none.
+    pub probe_port: Option<u16>,
 }
 
 /// One connection, or one attempt at it; never used twice in an agent's life.
@@ -107,6 +109,15 @@ pub enum HostInput {
         /// Which.
         going: Going,
     },
+    /// A [`HostEffect::LookAt`] has ended.
+    PeerSeen {
+        /// The other host.
+        host: HostName,
+        /// What was seen of its agent.
+        says: Saying,
+        /// More, for a person.
+        detail: Option<String>,
+    },
     /// Time has passed.
     Tick,
 }
@@ -183,6 +194,15 @@ pub enum HostEffect {
         /// The VM.
         vm: VmName,
     },
+    /// Look whether another host's agent lives, within a second; always answered with [`HostInput::PeerSeen`].
+    LookAt {
+        /// The other host.
+        host: HostName,
+        /// Where its agent listens, `address:port`.
+        address: String,
+        /// The boot that it is in, which its agent shows that it knows.
+        boot: BootId,
+    },
     /// Have the hypervisor do something; answer with [`HostInput::OperationEnded`].
     Operate(Operation),
     /// Look at a VM, once; answer with [`HostInput::Looked`].
@@ -208,8 +228,10 @@ impl HostEffect {
     #[must_use]
     pub fn is_urgent(&self) -> bool {
         match self {
-            Self::Guard { .. } | Self::Kill { .. } => true,
-            Self::Send { message, .. } => matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. }),
+            Self::Guard { .. } | Self::Kill { .. } | Self::LookAt { .. } => true,
+            Self::Send { message, .. } => {
+                matches!(message, FromAgent::Heartbeat { .. } | FromAgent::Probed { .. } | FromAgent::PeerSeen { .. })
+            }
             _ => false,
         }
     }

@@ -411,3 +411,21 @@ fn nobody_who_does_not_lead_has_vms_looked_at_and_no_flood_of_looks_grows() {
     (0..2000).for_each(|sequence| world.say(look(sequence)));
     assert_eq!((world.looks.len(), told_looks(&world).len()), (512, 1488), "the others are answered at once");
 }
+
+#[test]
+fn another_host_is_looked_at_for_the_leader_alone_and_what_was_seen_is_told_it() {
+    let look_at = || {
+        let host = lifeboat_model::HostName::new("h2").expect("a name");
+        ToAgent::LookAt { host, address: "192.0.2.2:7444".to_owned(), boot: lifeboat_model::BootId("b".to_owned()) }
+    };
+    let mut world = World::new();
+    world.connect();
+    world.say(look_at());
+    assert!(world.peers.is_empty(), "nobody has welcomed this agent");
+    let mut world = led();
+    world.say(look_at());
+    assert_eq!(world.peers.len(), 1);
+    let (host, says) = (world.peers[0].clone(), lifeboat_model::liveness::Saying::Hangs);
+    world.feed(HostInput::PeerSeen { host: host.clone(), says, detail: None });
+    assert_eq!(world.said.last(), Some(&FromAgent::PeerSeen { host, says, detail: None }));
+}

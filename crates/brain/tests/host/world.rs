@@ -28,6 +28,7 @@ pub fn settings() -> HostSettings {
         boot: BootId("boot-1".to_owned()),
         version: "0".to_owned(),
         controllers: NonZeroUsize::new(2).expect("not zero"),
+        probe_port: Some(7444),
     }
 }
 
@@ -59,6 +60,8 @@ pub struct World {
     pub lease: Option<Time>,
     /// Looks that were begun.
     pub looks: Vec<u64>,
+    /// Hosts whose agents are to be looked at.
+    pub peers: Vec<HostName>,
     /// The next output is cut short by the agent's death: so many of its records get written, nothing is done.
     pub dies_after_records: Option<usize>,
     /// VMs whose process the agent cannot know to be gone.
@@ -87,6 +90,7 @@ impl World {
             notices: Vec::new(),
             lease: None,
             looks: Vec::new(),
+            peers: Vec::new(),
             dies_after_records: None,
             doubtful: BTreeSet::new(),
             durable: HostMemory::default(),
@@ -319,6 +323,7 @@ impl World {
             }
             HostEffect::Guard { until } => self.lease = until,
             HostEffect::Kill { vm } => drop(self.processes.remove(&vm)),
+            HostEffect::LookAt { host, .. } => self.peers.push(host),
             HostEffect::Operate(operation) => {
                 self.check_operation(&operation);
                 self.running.push(operation);

@@ -38,6 +38,8 @@ impl World {
             epoch: machine.epoch,
             vms,
             pledge: Default::default(),
+            probe_port: None,
+            probe_address: None,
         };
         self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Hello(hello)));
         self.at(1000, Happening::Beat(name.clone(), link.0, 1));
@@ -77,7 +79,11 @@ impl World {
                 self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Probed { nonce }))
             }
             ToAgent::Rejected { .. } => self.break_link(name),
-            ToAgent::Heard { .. } | ToAgent::Pace { .. } | ToAgent::Terms(_) | ToAgent::MayGo => {}
+            ToAgent::Heard { .. }
+            | ToAgent::Pace { .. }
+            | ToAgent::Terms(_)
+            | ToAgent::MayGo
+            | ToAgent::LookAt { .. } => {}
             ToAgent::Look { sequence, vm, .. } => {
                 let report = self.report(&vm);
                 self.at(50, Happening::FromAgent(name.clone(), link, FromAgent::Looked { sequence, report }));

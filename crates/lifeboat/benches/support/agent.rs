@@ -59,6 +59,8 @@ impl Host {
             epoch: Epoch(0),
             vms: Vec::new(),
             pledge: Default::default(),
+            probe_port: None,
+            probe_address: None,
         };
         writer.send(&FromAgent::Hello(hello)).await?;
         let Some(ToAgent::Welcome { heartbeat_ms, .. }) = reader.next().await? else {

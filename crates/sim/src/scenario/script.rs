@@ -251,6 +251,10 @@ fn command(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
         ["shutdown", host] => Ok(Command::Shutdown(names.host(host)?, false)),
         ["reboot", host] => Ok(Command::Shutdown(names.host(host)?, true)),
         ["network", ..] | ["storage", _, _] => ports(words, names),
+        ["way", host, controller, state] => {
+            let controller = controller.strip_prefix("controller-").ok_or("write `way HOST controller-N on|off`")?;
+            one(Fault::Way(names.host(host)?, names.controller(Some(&controller))?, on_off(state)?))
+        }
         ["hang", host] => one(Fault::Hang(names.host(host)?, None)),
         ["hang", host, "off"] => one(Fault::GoOn(names.host(host)?)),
         ["hang", host, span] => one(Fault::Hang(names.host(host)?, Some(seconds(span)?))),

@@ -1,6 +1,9 @@
 //! The body of an agent: runs the real [`HostBrain`], writes its records before its effects go out, and dies.
 
-use std::{collections::VecDeque, num::NonZeroUsize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    num::NonZeroUsize,
+};
 
 use lifeboat_brain::{
     host::{Guard, HostBrain, HostEffect, HostInput, HostOutput, HostSettings, LinkId, Notice, Operation},
@@ -20,6 +23,8 @@ pub(super) struct Agent {
     pub links: Vec<(LinkId, u32)>,
     /// Outputs whose records are not durable yet, and what came after them.
     outbox: VecDeque<HostOutput>,
+    /// Looks at other hosts that have not ended.
+    pub looks: BTreeMap<u64, HostName>,
 }
 
 impl World {
@@ -35,9 +40,17 @@ impl World {
             boot: BootId(format!("{}-{boot}", machine.name)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             controllers,
+            probe_port: Some(7444),
         };
         let brain = HostBrain::restore(settings, machine.disk.records().collect::<Vec<_>>());
-        machine.agent = Some(Agent { life, brain, tick_at: None, links: Vec::new(), outbox: VecDeque::new() });
+        machine.agent = Some(Agent {
+            life,
+            brain,
+            tick_at: None,
+            links: Vec::new(),
+            outbox: VecDeque::new(),
+            looks: BTreeMap::new(),
+        });
         let vms = machine.guests.iter().map(|(vm, guest)| guest.report(vm)).collect::<Vec<RunningVm>>();
         let (lease, guarded) = (machine.lease_until, machine.guarded);
         self.feed(host, HostInput::Found { vms, lease });
@@ -197,6 +210,7 @@ impl World {
             HostEffect::Send { link, message } => self.agent_sends(host, link, message.into()),
             HostEffect::Guard { until } => self.tell_guard(host, until),
             HostEffect::Kill { vm } => self.kill_on(host, &vm),
+            HostEffect::LookAt { host: peer, .. } => self.look_at_peer(host, peer),
             HostEffect::Operate(operation) => self.operate(host, operation),
             HostEffect::Look { sequence, vm, limit, look: _ } => self.agent_begins_look(host, sequence, vm, limit),
             HostEffect::MayGo => {

@@ -1,18 +1,20 @@
-//! Who is asked whether a host lives: its BMC, its VMs, and what is always there for a controller to reach.
+//! Who is asked whether a host lives: its BMC, its VMs, other hosts' agents, and what is always there for a controller to reach.
 
-use lifeboat_brain::fleet::Input;
+use lifeboat_brain::{fleet::Input, host::HostInput};
 use lifeboat_model::{
     HostName, Seconds, VmName,
     liveness::{EvidenceSource, Saying},
     spec::FenceSpec,
 };
 
-use super::{Bmc, Event, World, network::Network};
+use super::{Bmc, Event, World, machine::HostIx, network::Network};
 
 /// The longest that reading the power may take.
 const POWER_LIMIT: Seconds = Seconds::new(10);
 /// The longest that a look at a VM takes.
 const VM_LIMIT: Seconds = Seconds::from_millis(900);
+/// The longest that a look at another host's agent takes.
+const PEER_LIMIT: Seconds = Seconds::from_millis(800);
 /// The longest that a reference may take to accept a connection.
 const REFERENCE_LIMIT: Seconds = Seconds::from_millis(500);
 
@@ -63,6 +65,47 @@ impl World {
         let (reached, span) = if cut { (0, REFERENCE_LIMIT) } else { (references as u64, Seconds::from_millis(5)) };
         let input = Box::new(Input::References { reached });
         self.after(span, Event::ControllerTold { controller, life, input });
+    }
+
+    /// An agent looks at another host's.
+    pub(super) fn look_at_peer(&mut self, from: HostIx, peer: HostName) {
+        self.looks += 1;
+        let look = self.looks;
+        let ix = self.ix(&peer);
+        let Some(agent) = &mut self.machines[from.at()].agent else { return };
+        agent.looks.insert(look, peer);
+        let life = agent.life;
+        let end = |span, says| (span, Event::PeerLooked { host: from, life, look, says });
+        let Some(host) = ix else {
+            let (span, event) = end(Seconds::ZERO, Saying::Unknown);
+            return self.after(span, event);
+        };
+        let machine = &self.machines[host.at()];
+        let connects = machine.power && machine.up && self.hosts_reach(from, host);
+        // What stands still still takes connections.
+        let (span, event) = end(PEER_LIMIT, if connects { Saying::Hangs } else { Saying::Silent });
+        self.after(span, event);
+        if connects {
+            let span = self.way_between_hosts() + self.latency() * 2;
+            self.after(span, Event::PeerAsked { host, from, life, look });
+        }
+    }
+
+    /// Another host's agent looks at this one.
+    pub(super) fn peer_asked(&mut self, host: HostIx, from: HostIx, life: u32, look: u64) {
+        let machine = &self.machines[host.at()];
+        if !machine.power || !machine.up || !self.hosts_reach(from, host) {
+            return;
+        }
+        let says = if machine.agent.is_some() { Saying::Lives } else { Saying::NoAgent };
+        let span = self.way_between_hosts();
+        self.after(span, Event::PeerLooked { host: from, life, look, says });
+    }
+
+    /// A look has ended, by an answer or without one.
+    pub(super) fn peer_looked(&mut self, host: HostIx, life: u32, look: u64, says: Saying) {
+        let Some(peer) = self.agent(host, life).and_then(|agent| agent.looks.remove(&look)) else { return };
+        self.feed(host, HostInput::PeerSeen { host: peer, says, detail: None });
     }
 
     fn evidence_comes(

@@ -4,7 +4,7 @@ use lifeboat_brain::{
     fleet::{Input, OpId, VolumeChange},
     host::{HostInput, Operation},
 };
-use lifeboat_model::{ArrayName, Epoch, FenceName, Generation, HostName, VmName, VolumeName};
+use lifeboat_model::{ArrayName, Epoch, FenceName, Generation, HostName, VmName, VolumeName, liveness::Saying};
 
 use super::{
     World,
@@ -37,6 +37,10 @@ pub(super) enum Event {
     SendAgain { link: u32, to: Direction },
     /// A connection is made or refused.
     Connects { link: u32 },
+    /// Another host's agent looks at one.
+    PeerAsked { host: HostIx, from: HostIx, life: u32, look: u64 },
+    /// An agent's look at another host's comes to its end.
+    PeerLooked { host: HostIx, life: u32, look: u64, says: Saying },
     /// A controller's deadline.
     ControllerTick { controller: usize, life: u32 },
     /// A controller's process starts.
@@ -97,6 +101,8 @@ impl World {
             Event::Arrives { link, to, message } => self.arrives(link, to, message),
             Event::SendAgain { link, to } => self.send_again(link, to),
             Event::Connects { link } => self.connects(link),
+            Event::PeerAsked { host, from, life, look } => self.peer_asked(host, from, life, look),
+            Event::PeerLooked { host, life, look, says } => self.peer_looked(host, life, look, says),
             Event::ControllerTick { controller, life } => self.controller_tick(controller, life),
             Event::ControllerStarts { controller } => self.controller_starts(controller),
             Event::Commits { controller, life } => self.commits(controller, life),
@@ -130,6 +136,8 @@ impl World {
             | Event::AgentLooks { host, .. }
             | Event::Acts { host, .. }
             | Event::Booted { host, .. }
+            | Event::PeerAsked { host, .. }
+            | Event::PeerLooked { host, .. }
             | Event::ProcessEnds { host, .. }
             | Event::GuardLooks { host, .. }
             | Event::GuestBooted { host, .. } => Some(*host),

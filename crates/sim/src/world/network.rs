@@ -5,7 +5,7 @@
 //! network may be mischievous: repeat messages and change their order, which no TCP does, but which no promise may
 //! depend on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use lifeboat_brain::{
     fleet::{Input, LinkId as FleetLink},
@@ -104,12 +104,14 @@ pub struct Mischief {
 #[derive(Debug)]
 pub(super) struct State {
     pub mischief: Mischief,
+    /// Ways between a host and a controller that are cut.
+    cut: BTreeSet<(HostIx, usize)>,
     random: Random,
 }
 
 impl State {
     pub(super) fn new(seed: u64) -> Self {
-        Self { mischief: Mischief::default(), random: Random::of(seed, "network") }
+        Self { mischief: Mischief::default(), cut: BTreeSet::new(), random: Random::of(seed, "network") }
     }
 }
 
@@ -191,7 +193,35 @@ impl World {
         self.network.mischief = mischief;
     }
 
+    /// Whether one host reaches another over the management network, there and back.
+    pub(super) fn hosts_reach(&self, one: HostIx, other: HostIx) -> bool {
+        let (one, other) = (self.machines[one.at()].ports, self.machines[other.at()].ports);
+        !one.is_cut(Network::Management) && !other.is_cut(Network::Management)
+    }
+
+    /// How long a message takes between two hosts, if it is lost and sent again too.
+    pub(super) fn way_between_hosts(&mut self) -> Seconds {
+        let span = self.latency();
+        let lose = self.network.mischief.lose;
+        if self.network.random.chance(lose) { span + SEND_AGAIN } else { span }
+    }
+
+    /// Cuts or mends the way between one host and one controller, and no other.
+    pub(crate) fn set_way(&mut self, host: HostIx, controller: usize, works: bool) {
+        if works {
+            self.network.cut.remove(&(host, controller));
+        } else {
+            self.network.cut.insert((host, controller));
+        }
+        let name = self.machines[host.at()].name.clone();
+        self.note(|| format!("the way from {name} to controller {controller}: {}", if works { "on" } else { "off" }));
+        self.changes();
+    }
+
     fn path(&self, host: HostIx, controller: usize, to: Direction) -> bool {
+        if self.network.cut.contains(&(host, controller)) {
+            return false;
+        }
         let (host, controller) = (self.machines[host.at()].ports, self.controllers[controller].ports);
         match to {
             Direction::ToAgent => controller.sends(Network::Management) && host.hears(Network::Management),
@@ -422,11 +452,14 @@ impl World {
         }
     }
 
-    fn reaches_controller(&mut self, link: u32, message: FromAgent) {
+    fn reaches_controller(&mut self, link: u32, mut message: FromAgent) {
         let entry = &self.links[link as usize];
         let (controller, life) = (entry.controller, entry.controller_life);
         if entry.controller_open && self.controllers[controller].life() == life {
             let host = self.machines[entry.host.at()].name.clone();
+            if let FromAgent::Hello(hello) = &mut message {
+                hello.probe_address = Some(host.to_string());
+            }
             self.tell_controller(controller, life, Input::AgentSaid { host, link: number(link), message });
         } else {
             self.send(link, Direction::ToAgent, Message::Closed);

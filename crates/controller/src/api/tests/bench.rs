@@ -118,6 +118,8 @@ impl Bench {
             epoch: Epoch(0),
             vms: Vec::new(),
             pledge: Default::default(),
+            probe_port: None,
+            probe_address: None,
         };
         self.said(host, FromAgent::Hello(hello));
     }
