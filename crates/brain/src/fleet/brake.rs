@@ -2,8 +2,8 @@
 //! itself and fences nothing that only its own ears say is lost.
 //!
 //! A host is held while the brake is on, and looked at again each second. Held hosts go on by themselves in three ways:
-//! they are heard again; other evidence confirms that one is lost (its power is read as off, or a peer that the controller
-//! hears finds no working agent there); or the brake ends, since fewer are silent or the references answer. Then those
+//! they are heard again; other evidence confirms that one is lost (its power is read as off; a peer that the controller
+//! hears finds its system there and no working agent; or no peer reaches it and none of its VMs answers); or the brake ends, since fewer are silent or the references answer. Then those
 //! that are still silent are given time to come back: their agents may be waiting to connect anew.
 
 use std::collections::BTreeMap;
@@ -147,9 +147,14 @@ impl Brain {
         if rule == VerdictRule::PowerOff {
             return true;
         }
-        let (mut lost, mut lives) = (false, false);
+        let (mut lost, mut lives, mut unreached, mut vm_silent, mut vm_answers) = (false, false, false, false, false);
         for (source, says) in host.evidence.fresh(host.heard, self.now, host.policy.lost_after_s) {
-            let EvidenceSource::Peer { host: peer } = source else { continue };
+            let EvidenceSource::Peer { host: peer } = source else {
+                let is_vm = matches!(source, EvidenceSource::Service { .. });
+                vm_answers |= is_vm && says == Saying::Lives;
+                vm_silent |= is_vm && says == Saying::Silent;
+                continue;
+            };
             // A peer that is silent itself is on the other side of whatever is broken: what it said is old.
             let heard = |peer: &HostState| {
                 peer.record.condition == HostCondition::Up && peer.judgement.verdict == Verdict::Alive
@@ -159,11 +164,13 @@ impl Brain {
             }
             match says {
                 Saying::Lives => lives = true,
-                Saying::Silent | Saying::Hangs | Saying::NoAgent => lost = true,
+                Saying::Hangs | Saying::NoAgent => lost = true,
+                // A switch between may be gone, for peer and controller alike: its VMs know.
+                Saying::Silent => unreached = true,
                 _ => {}
             }
         }
-        lost && !lives
+        (lost || (unreached && vm_silent && !vm_answers)) && !lives
     }
 
     /// Whether a host that is about to be declared failed is held, or given time, instead.
