@@ -24,7 +24,7 @@ pub mod handle;
 mod join;
 mod links;
 mod listener;
-mod memory;
+pub mod memory;
 mod notify;
 mod run;
 mod volumes;

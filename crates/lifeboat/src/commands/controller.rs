@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lifeboat_controller::{ControllerConfig, RunError};
+use lifeboat_controller::{ControllerConfig, RunError, memory};
 
 use super::daemon;
 use crate::failure::{Exit, Failure, Outcome};
@@ -29,6 +29,7 @@ pub struct Arguments {
 
 /// Runs it, until it is asked to end.
 pub fn run(arguments: &Arguments) -> Outcome {
+    memory::share_one_heap();
     daemon::log()?;
     let config = arguments.config.as_deref().map(ControllerConfig::read).transpose();
     let config = config.map_err(|error| Failure::caused(Exit::BadInput, &error))?.unwrap_or_default();
