@@ -8,7 +8,7 @@ use lifeboat_brain::host::{
     Guard, HostBrain, HostEffect, HostInput, LinkId, Notice, Operation, OperationResult, ProcessNow,
 };
 use lifeboat_brain::message::Going;
-use lifeboat_model::{BootId, HostName, Seconds, Time, hardware::HardwareReading, liveness::Saying};
+use lifeboat_model::{BootId, Epoch, HostName, Seconds, Time, hardware::HardwareReading, liveness::Saying};
 use lifeboat_ports::Hypervisor;
 use rustls::ClientConfig;
 use tokio::{
@@ -27,7 +27,6 @@ use crate::{
     link::{Link, LinkEvent},
     looks::Looker,
     operations::{carry_out, told},
-    probe,
     records::RecordFile,
     report::Trouble,
 };
@@ -87,7 +86,7 @@ pub(crate) struct Beside {
     pub(crate) leaving: Leaving,
     pub(crate) readings: mpsc::Receiver<Vec<HardwareReading>>,
     /// Other agents that look whether this loop turns.
-    pub(crate) asked: mpsc::Receiver<oneshot::Sender<()>>,
+    pub(crate) asked: mpsc::Receiver<oneshot::Sender<Epoch>>,
 }
 
 /// Everything that the loop holds.
@@ -106,7 +105,7 @@ pub(crate) struct Body {
     /// Looks at other hosts' agents.
     peers: JoinSet<HostInput>,
     /// Other agents that look whether this loop turns.
-    asked: mpsc::Receiver<oneshot::Sender<()>>,
+    asked: mpsc::Receiver<oneshot::Sender<Epoch>>,
     trouble: Trouble,
     guard: GuardWatch,
     guarded: Guard,
@@ -197,7 +196,7 @@ impl Body {
                 looked = self.looker.next() => self.take_in(looked),
                 Some(asked) = self.asked.recv() => {
                     // Who asked may have gone.
-                    let _ = asked.send(());
+                    let _ = asked.send(self.brain.memory().epoch());
                 }
                 Some(seen) = self.peers.join_next() => {
                     if let Ok(seen) = seen {
@@ -306,7 +305,7 @@ impl Body {
         }
         self.peers.spawn(async move {
             let told = match lifeboat_transport::random() {
-                Ok(nonce) => probe::look(&address, &host, &boot, nonce).await,
+                Ok(nonce) => lifeboat_transport::look::look(&address, &host, &boot, nonce).await,
                 Err(error) => (Saying::Unknown, Some(error.to_string())),
             };
             seen(host, told)

@@ -2,11 +2,14 @@
 
 use std::{
     fmt, fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use lifeboat_drivers::{check::plugin_directories, hardware::HardwareConfig, hypervisor::qemu::QemuSettings};
+use lifeboat_drivers::{
+    check::plugin_directories, hardware::HardwareConfig, heartbeat_block::BlockSlot, hypervisor::qemu::QemuSettings,
+};
 use lifeboat_model::HostName;
 use serde::Deserialize;
 
@@ -36,6 +39,12 @@ pub struct AgentConfig {
     /// TCP port on which other agents may look whether this one lives, when the controller no longer hears it; 0: none.
     #[serde(default = "default_probe_port")]
     pub probe_port: u16,
+    /// Addresses of this host on other networks, where the controller looks too, on the same port.
+    #[serde(default)]
+    pub networks: Vec<IpAddr>,
+    /// A heartbeat block on storage that several hosts and the controller see; none: none.
+    #[serde(default)]
+    pub heartbeat_block: Option<BlockSlot>,
     /// File whose text differs after each power cycle.
     #[serde(default = "default_boot_id_file")]
     pub boot_id_file: PathBuf,

@@ -25,6 +25,7 @@ mod config;
 mod error;
 mod guard;
 mod hardware;
+mod heartbeats;
 mod join;
 mod journal;
 mod leaving;
@@ -32,16 +33,16 @@ mod link;
 mod lock;
 mod looks;
 mod operations;
-mod probe;
 mod records;
 mod report;
 
-use std::{fs, future::Future, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{fs, future::Future, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use lifeboat_brain::host::{HostBrain, HostInput, HostSettings};
 use lifeboat_drivers::hypervisor::qemu::Qemu;
 use lifeboat_model::BootId;
 use lifeboat_ports::Hypervisor;
+use lifeboat_transport::look;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
@@ -132,14 +133,20 @@ async fn run_locked(
     let Some(credentials) = join::credentials(config, shutdown.as_mut()).await? else { return Ok(()) };
     let tls = link::client_config(&credentials)?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (turns, asked) = tokio::sync::mpsc::channel(probe::AT_ONCE);
+    let (turns, asked) = tokio::sync::mpsc::channel(look::AT_ONCE);
     let listener = listen(config.probe_port).await;
     let probe_port = listener.as_ref().map(|_| config.probe_port);
     let mut listening = tokio::task::JoinSet::new();
     if let Some(listener) = listener {
-        listening.spawn(probe::serve(listener, config.host.clone(), boot.clone(), turns.clone()));
+        listening.spawn(look::serve(listener, config.host.clone(), boot.clone(), turns.clone()));
     }
-    let settings = HostSettings { host: config.host.clone(), boot, version, controllers, probe_port };
+    let port = probe_port.unwrap_or_default();
+    let networks = config.networks.iter().filter(|_| port != 0).map(|ip| SocketAddr::new(*ip, port).to_string());
+    let probe_addresses = networks.collect();
+    if let Some(block) = &config.heartbeat_block {
+        listening.spawn(heartbeats::write(block.clone(), config.host.clone(), turns));
+    }
+    let settings = HostSettings { host: config.host.clone(), boot, version, controllers, probe_port, probe_addresses };
     let brain = HostBrain::restore(settings, records);
     let vms = tokio::select! {
         vms = first_list(hypervisor.as_ref()) => vms?,
@@ -165,7 +172,7 @@ async fn listen(port: u16) -> Option<tokio::net::TcpListener> {
     if port == 0 {
         return None;
     }
-    let both = std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
+    let both = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port));
     let bound = match tokio::net::TcpListener::bind(both).await {
         Ok(listener) => Ok(listener),
         // A machine without IPv6.

@@ -218,7 +218,7 @@ impl HostBrain {
             vms: self.vms.iter().filter_map(|(name, vm)| vm.running(name)).collect(),
             pledge: self.lease.pledge(),
             probe_port: self.settings.probe_port,
-            probe_address: None,
+            probe_addresses: self.settings.probe_addresses.clone(),
         };
         out.effects.push(HostEffect::Send { link, message: FromAgent::Hello(hello) });
     }

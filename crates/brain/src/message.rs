@@ -82,9 +82,10 @@ pub struct Hello {
     /// The port on which other agents may look whether it lives; none: it listens on none.
     #[serde(default)]
     pub probe_port: Option<u16>,
-    /// Where that port is reached, `address:port`: as the controller sees it, whatever the agent says.
+    /// Where that port is reached, `address:port`: first as the controller sees it, then over the host's other networks as
+    /// the agent says.
     #[serde(default)]
-    pub probe_address: Option<String>,
+    pub probe_addresses: Vec<String>,
 }
 
 /// What an agent says.

@@ -116,7 +116,7 @@ impl Bench {
             vms,
             pledge: Pledge::None,
             probe_port: None,
-            probe_address: None,
+            probe_addresses: Vec::new(),
         };
         self.said(name, FromAgent::Hello(hello));
     }

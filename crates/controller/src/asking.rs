@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use lifeboat_brain::fleet::Input;
 use lifeboat_model::{
-    HostName, VmName,
+    BootId, HostName, VmName,
     liveness::{EvidenceSource, Saying},
     spec::FenceSpec,
 };
 use lifeboat_ports::{Check, PowerState};
+use lifeboat_transport::look::look;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use crate::{handle::Handle, run::chain};
@@ -47,6 +48,17 @@ pub(crate) fn vm(handle: Handle, host: HostName, vm: VmName, check: Box<dyn Chec
             Err(_) => (Saying::Silent, Some("no answer in time".to_owned())),
         };
         handle.input(Input::Evidence { host, source: EvidenceSource::Service { vm }, says, detail }).await;
+    });
+}
+
+/// Looks at a host's agent beside its link, over one of the host's networks.
+pub(crate) fn agent(handle: Handle, host: HostName, address: String, boot: BootId) {
+    tokio::spawn(async move {
+        let (says, detail) = match lifeboat_transport::random() {
+            Ok(nonce) => look(&address, &host, &boot, nonce).await,
+            Err(error) => (Saying::Unknown, Some(error.to_string())),
+        };
+        handle.input(Input::Evidence { host, source: EvidenceSource::Network { address }, says, detail }).await;
     });
 }
 

@@ -8,6 +8,7 @@ use lifeboat_brain::fleet::{Effect, records::Severity};
 
 use crate::{
     asking,
+    blocks::Blocks,
     checks::Checks,
     clock::Clock,
     drill, fencing,
@@ -22,6 +23,7 @@ pub(crate) struct Effects {
     pub(crate) links: Links,
     pub(crate) arrays: Arrays,
     pub(crate) checks: Checks,
+    pub(crate) blocks: Blocks,
     pub(crate) log: Arc<EventLog>,
 }
 
@@ -36,6 +38,8 @@ impl Effects {
             Effect::AskVm { host, vm, check } => {
                 asking::vm(self.handle.clone(), host, vm, self.checks.check(&check, asking::VM));
             }
+            Effect::LookAtAgent { host, address, boot } => asking::agent(self.handle.clone(), host, address, boot),
+            Effect::ReadBlock { host, path } => self.blocks.read(self.handle.clone(), host, path),
             Effect::AskReferences { addresses } => asking::references(self.handle.clone(), addresses),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 let order = lifeboat_ports::MapOrder { epoch, generation };

@@ -13,6 +13,7 @@
 
 mod api;
 mod asking;
+mod blocks;
 mod checks;
 pub mod clock;
 pub mod config;

@@ -32,6 +32,9 @@ const WAITING: usize = 1024;
 /// A write to an agent that takes longer than this means that it has stopped listening.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Networks of a host, beside that of its link, over which its agent is looked at.
+const MAX_NETWORKS: usize = 4;
+
 /// The links that are open.
 #[derive(Clone, Default)]
 pub(crate) struct Links {
@@ -107,8 +110,9 @@ async fn read<R: AsyncRead + Unpin>(
                 return;
             }
             Ok(Some(FromAgent::Hello(mut hello))) => {
-                let address = |port| from.map(|ip| SocketAddr::new(ip.to_canonical(), port).to_string());
-                hello.probe_address = hello.probe_port.and_then(address);
+                let seen = hello.probe_port.zip(from).map(|(port, ip)| SocketAddr::new(ip.to_canonical(), port));
+                hello.probe_addresses.truncate(MAX_NETWORKS);
+                hello.probe_addresses.splice(0..0, seen.map(|address| address.to_string()));
                 handle.input(Input::AgentSaid { host: host.clone(), link, message: FromAgent::Hello(hello) }).await;
             }
             Ok(Some(message)) => handle.input(Input::AgentSaid { host: host.clone(), link, message }).await,

@@ -123,6 +123,7 @@ pub async fn run(
         links: links.clone(),
         arrays: Arrays::default(),
         checks: Checks::new(&config.health),
+        blocks: crate::blocks::Blocks::default(),
         log: Arc::clone(&log),
     };
     let engine = Engine {

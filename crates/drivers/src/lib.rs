@@ -5,6 +5,7 @@
 //! | [`check`] | sees whether a VM is well: TCP, HTTP, monitoring plugins, the guest agent |
 //! | [`fence`] | cutting a host's power: Redfish, any installed `fence_*` agent |
 //! | [`hardware`] | what tells of a host's hardware going bad |
+//! | [`heartbeat_block`] | beats of hosts on storage that all see |
 //! | [`hypervisor`] | runs VMs: QEMU |
 //! | [`notify`] | ways to people: webhooks, Alertmanager, mail, a command, a file |
 //! | [`qmp`] | the protocol of QEMU and `qemu-storage-daemon`, used by several drivers |
@@ -14,6 +15,7 @@
 pub mod check;
 pub mod fence;
 pub mod hardware;
+pub mod heartbeat_block;
 pub mod hypervisor;
 pub mod notify;
 pub mod qmp;

@@ -38,8 +38,8 @@ pub mod time;
 pub mod trace;
 
 pub use name::{
-    ArrayName, CheckName, ClassName, FenceName, GroupName, HostName, NameError, OperatorName, RuleName, VmName,
-    VolumeName,
+    ArrayName, CheckName, ClassName, FenceName, GroupName, HostName, MAX_NAME_CHARS, NameError, OperatorName, RuleName,
+    VmName, VolumeName,
 };
 pub use order::{BootId, Epoch, Generation};
 pub use time::{Seconds, Time};

@@ -51,10 +51,10 @@ impl fmt::Display for Verdict {
 pub enum EvidenceSource {
     /// Its agent, over the link to the controller.
     Agent,
-    /// Its agent's datagrams, over one of its networks.
-    Datagram {
-        /// The address that it sends from there.
-        from: String,
+    /// Its agent, at which the controller itself looks over one of the host's networks.
+    Network {
+        /// Where it listens there, `address:port`.
+        address: String,
     },
     /// The agent of another host, which watches it.
     Peer {
@@ -81,7 +81,7 @@ impl fmt::Display for EvidenceSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Agent => f.write_str("agent"),
-            Self::Datagram { from } => write!(f, "datagrams from {from}"),
+            Self::Network { address } => write!(f, "at {address}"),
             Self::Peer { host } => write!(f, "peer {host}"),
             Self::Block => f.write_str("heartbeat block"),
             Self::Hypervisor => f.write_str("hypervisor"),
@@ -153,7 +153,7 @@ pub enum VerdictRule {
     Brake,
     /// Isolated: others hear its agent, the controller does not.
     HeardElsewhere,
-    /// Hung: a peer finds its system there and no working agent.
+    /// Hung: a peer, or the controller, finds its system there and no working agent.
     PeersFindNoAgent,
     /// Hung: its VMs answered while its agent was silent, for longer than the policy waits for an agent.
     AgentGone,
@@ -201,7 +201,7 @@ impl fmt::Display for VerdictRule {
             Self::VmsAnswer => "its agent is silent, but its VMs answer",
             Self::Brake => "too many hosts seem lost at once, so the controller suspects itself",
             Self::HeardElsewhere => "others hear it, the controller does not",
-            Self::PeersFindNoAgent => "a peer finds its system there, and no working agent",
+            Self::PeersFindNoAgent => "its system answers, and no working agent is there",
             Self::AgentGone => "its VMs answered, but its agent has been away for too long",
             Self::PowerOff => "its agent is silent, and its power is read as off",
             Self::NothingHeard => "its agent is silent, and nothing else says that it lives",

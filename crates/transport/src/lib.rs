@@ -33,6 +33,7 @@ pub mod http;
 mod identity;
 pub mod join;
 pub mod listen;
+pub mod look;
 mod private_file;
 pub mod secret;
 pub mod tls;

@@ -136,6 +136,8 @@ impl Host {
             run_dir: dir.path().join("run"),
             token_file: None,
             probe_port: 0,
+            networks: Vec::new(),
+            heartbeat_block: None,
             boot_id_file,
             checks: CheckSettings::default(),
             hardware: lifeboat_drivers::hardware::HardwareConfig { every_s: 0, ..Default::default() },

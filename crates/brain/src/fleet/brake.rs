@@ -153,6 +153,10 @@ impl Brain {
                 let is_vm = matches!(source, EvidenceSource::Service { .. });
                 vm_answers |= is_vm && says == Saying::Lives;
                 vm_silent |= is_vm && says == Saying::Silent;
+                let is_agent = matches!(source, EvidenceSource::Network { .. } | EvidenceSource::Block);
+                lives |= is_agent && says == Saying::Lives;
+                // The controller came as far as its system: the network between is not what is broken.
+                lost |= is_agent && matches!(says, Saying::Hangs | Saying::NoAgent);
                 continue;
             };
             // A peer that is silent itself is on the other side of whatever is broken: what it said is old.

@@ -63,7 +63,7 @@ mod tests {
     fn however_many_sources_speak_few_are_kept_and_the_newest_are_among_them() {
         let mut set = EvidenceSet::default();
         for n in 0..1000_u64 {
-            let source = EvidenceSource::Datagram { from: format!("10.0.0.{n}") };
+            let source = EvidenceSource::Network { address: format!("10.0.0.{n}:7444") };
             set.put(source, Saying::Lives, Time::from_micros(n), Some("ä".repeat(500)));
         }
         let kept: Vec<Evidence> = set.iter().collect();

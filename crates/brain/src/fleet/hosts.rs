@@ -248,9 +248,10 @@ impl Brain {
         let was_up = host.record.condition == HostCondition::Up;
         // Without a link nothing is said to it: what follows from its Hello comes after its Welcome.
         let old = host.link.take();
-        if host.record.version.as_ref() != Some(&hello.version) || host.record.probe_address != hello.probe_address {
+        if host.record.version.as_ref() != Some(&hello.version) || host.record.probe_addresses != hello.probe_addresses
+        {
             host.record.version = Some(hello.version.clone());
-            host.record.probe_address.clone_from(&hello.probe_address);
+            host.record.probe_addresses.clone_from(&hello.probe_addresses);
             self.journal.hosts.insert(name.clone());
         }
         host.link_since = now;

@@ -1,9 +1,9 @@
 //! What goes into the brain's fleet side and what comes out of it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use lifeboat_model::{
-    Epoch, FenceName, Generation, HostName, Seconds, Time, VmName,
+    BootId, Epoch, FenceName, Generation, HostName, Seconds, Time, VmName,
     attach::Attachment,
     drill::Report,
     fleet::Fleet,
@@ -356,6 +356,22 @@ pub enum Effect {
         vm: VmName,
         /// How.
         check: CheckSpec,
+    },
+    /// Look whether a host's agent lives, within a second; always answered, with [`Input::Evidence`] of that network.
+    LookAtAgent {
+        /// The host.
+        host: HostName,
+        /// Where its agent listens, `address:port`.
+        address: String,
+        /// The boot that it is in, which its agent shows that it knows.
+        boot: BootId,
+    },
+    /// Read a host's slot of the heartbeat block; always answered, with [`Input::Evidence`] of it.
+    ReadBlock {
+        /// The host.
+        host: HostName,
+        /// The block.
+        path: PathBuf,
     },
     /// See which of these addresses take a connection within half a second; answered with [`Input::References`].
     AskReferences {

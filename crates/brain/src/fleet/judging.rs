@@ -211,13 +211,34 @@ impl Brain {
         self.ask_references();
         self.read_power(name);
         self.ask_vms(name);
+        self.look_at_agent(name);
         self.ask_peers(name);
+    }
+
+    /// Has the controller itself look at a host's agent, over each of the host's networks, and at its heartbeat block.
+    fn look_at_agent(&mut self, name: &HostName) {
+        let (now, block) = (self.now, self.settings.liveness.heartbeat_block.clone());
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if let Some(path) = block
+            && host.may_ask(&EvidenceSource::Block, now)
+        {
+            self.journal.effects.push(Effect::ReadBlock { host: name.clone(), path });
+        }
+        let Some(boot) = host.record.boot.clone() else { return };
+        for address in host.record.probe_addresses.clone() {
+            if host.may_ask(&EvidenceSource::Network { address: address.clone() }, now) {
+                let boot = boot.clone();
+                self.journal.effects.push(Effect::LookAtAgent { host: name.clone(), address, boot });
+            }
+        }
     }
 
     /// Has other hosts' agents look at a host.
     fn ask_peers(&mut self, name: &HostName) {
         let Some(HostState { record, .. }) = self.hosts.get(name) else { return };
-        let (Some(address), Some(boot)) = (record.probe_address.clone(), record.boot.clone()) else { return };
+        let (Some(address), Some(boot)) = (record.probe_addresses.first().cloned(), record.boot.clone()) else {
+            return;
+        };
         for peer in self.peers_of(name) {
             let Some(host) = self.hosts.get_mut(name) else { return };
             if host.may_ask(&EvidenceSource::Peer { host: peer.clone() }, self.now) {

@@ -125,9 +125,9 @@ pub struct HostRecord {
     /// What came of the last look at each of its fence devices.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fence_checks: BTreeMap<FenceName, FenceChecked>,
-    /// Where other agents can look whether its agent lives; none: nowhere.
-    #[serde(default)]
-    pub probe_address: Option<String>,
+    /// Where others can look whether its agent lives, over one network each; the first is that of its link.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probe_addresses: Vec<String>,
 }
 
 /// What an operator (or the VM's own shutdown) wants of it.

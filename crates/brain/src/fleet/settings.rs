@@ -1,5 +1,7 @@
 //! What an operator may set of the fleet's side. `docs/settings.md` lists the same values.
 
+use std::path::PathBuf;
+
 use lifeboat_model::{Seconds, Time, liveness::PolicyName, spec::LeavePolicy};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,8 @@ pub struct Liveness {
     pub policies: Policies,
     /// When the controller suspects itself.
     pub brake: BrakeSettings,
+    /// A heartbeat block on storage that hosts and this controller see; none: none.
+    pub heartbeat_block: Option<PathBuf>,
 }
 
 impl Liveness {
@@ -61,6 +65,7 @@ impl Default for Liveness {
             grace_s: Seconds::new(10),
             policies: Policies::default(),
             brake: BrakeSettings::default(),
+            heartbeat_block: None,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | | its agent is heard over another way | `heard_elsewhere`: isolated |
 //! | < `lost_after_s` + `agent_wait_s` | its VMs answer, all that were asked | `vms_answer`: suspect |
 //! | | the same, for longer | `agent_gone`: hung |
-//! | | a peer finds its system and no working agent | `peers_find_no_agent`: hung |
+//! | | a peer, or the controller, finds its system and no working agent | `peers_find_no_agent`: hung |
 //! | | nothing of these | `nothing_heard`: dead |
 
 use lifeboat_model::{
@@ -74,12 +74,14 @@ impl Facts<'_> {
                 (EvidenceSource::Service { .. }, Saying::Unknown) => {}
                 (EvidenceSource::Service { .. }, _) => others.vm_silent = true,
                 (
-                    EvidenceSource::Datagram { .. } | EvidenceSource::Peer { .. } | EvidenceSource::Block,
+                    EvidenceSource::Network { .. } | EvidenceSource::Peer { .. } | EvidenceSource::Block,
                     Saying::Lives,
                 ) => {
                     others.agent_heard = true;
                 }
-                (EvidenceSource::Peer { .. }, Saying::Hangs | Saying::NoAgent) => others.no_agent = true,
+                (EvidenceSource::Peer { .. } | EvidenceSource::Network { .. }, Saying::Hangs | Saying::NoAgent) => {
+                    others.no_agent = true;
+                }
                 _ => {}
             }
         }
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_host_whose_agent_is_heard_over_another_way_is_isolated() {
-        for source in [peer(), EvidenceSource::Block, EvidenceSource::Datagram { from: "10.1.0.1".to_owned() }] {
+        for source in [peer(), EvidenceSource::Block, EvidenceSource::Network { address: "10.1.0.1:7444".to_owned() }] {
             assert_eq!(rule(3000, &[(source, Saying::Lives, 2500)]), VerdictRule::HeardElsewhere);
         }
     }

@@ -23,6 +23,8 @@ pub struct HostSettings {
     pub controllers: NonZeroUsize,
     /// The port on which other agents may look whether this one lives; none: it listens on none.
     pub probe_port: Option<u16>,
+    /// Where that port is reached over the host's other networks, `address:port`.
+    pub probe_addresses: Vec<String>,
 }
 
 /// One connection, or one attempt at it; never used twice in an agent's life.

@@ -29,6 +29,7 @@ pub fn settings() -> HostSettings {
         version: "0".to_owned(),
         controllers: NonZeroUsize::new(2).expect("not zero"),
         probe_port: Some(7444),
+        probe_addresses: Vec::new(),
     }
 }
 

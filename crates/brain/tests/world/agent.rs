@@ -39,7 +39,7 @@ impl World {
             vms,
             pledge: Default::default(),
             probe_port: None,
-            probe_address: None,
+            probe_addresses: Vec::new(),
         };
         self.at(1, Happening::FromAgent(name.clone(), link, FromAgent::Hello(hello)));
         self.at(1000, Happening::Beat(name.clone(), link.0, 1));

@@ -335,7 +335,7 @@ impl World {
                 let result = lifeboat_planner::drill::report(&fleet).map(Box::new).map_err(|error| error.to_string());
                 self.at(50, Happening::ToBrain(life, Input::DrillEnded { result }));
             }
-            Effect::Trace(_) => {}
+            Effect::Trace(_) | Effect::LookAtAgent { .. } | Effect::ReadBlock { .. } => {}
             Effect::Answer { result, .. } => self.answers.push(result),
         }
     }

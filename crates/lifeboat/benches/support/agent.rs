@@ -60,7 +60,7 @@ impl Host {
             vms: Vec::new(),
             pledge: Default::default(),
             probe_port: None,
-            probe_address: None,
+            probe_addresses: Vec::new(),
         };
         writer.send(&FromAgent::Hello(hello)).await?;
         let Some(ToAgent::Welcome { heartbeat_ms, .. }) = reader.next().await? else {

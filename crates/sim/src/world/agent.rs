@@ -41,6 +41,7 @@ impl World {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             controllers,
             probe_port: Some(7444),
+            probe_addresses: Vec::new(),
         };
         let brain = HostBrain::restore(settings, machine.disk.records().collect::<Vec<_>>());
         machine.agent = Some(Agent {

@@ -67,6 +67,22 @@ impl World {
         self.after(span, Event::ControllerTold { controller, life, input });
     }
 
+    /// A controller looks at a host's agent beside its link.
+    pub(super) fn look_at_agent(&mut self, controller: usize, life: u32, host: HostName, address: String) {
+        let Some(ix) = self.ix(&host) else { return };
+        let machine = &self.machines[ix.at()];
+        let connects = machine.power && machine.up && self.reach(ix, controller);
+        let works = machine.agent.is_some();
+        let hangs = machine.hung;
+        let (says, span) = match (connects, hangs, works) {
+            (false, ..) => (Saying::Silent, PEER_LIMIT),
+            (true, true, _) => (Saying::Hangs, PEER_LIMIT),
+            (true, false, false) => (Saying::NoAgent, self.way_between_hosts() * 2),
+            (true, false, true) => (Saying::Lives, self.way_between_hosts() * 2),
+        };
+        self.evidence_comes(controller, life, host, EvidenceSource::Network { address }, says, span.min(PEER_LIMIT));
+    }
+
     /// An agent looks at another host's.
     pub(super) fn look_at_peer(&mut self, from: HostIx, peer: HostName) {
         self.looks += 1;

@@ -390,6 +390,9 @@ impl World {
             Effect::ReadFence { host, look, device } => self.read_fence(controller, life, &host, look, &device),
             Effect::ReadPower { host, device } => self.read_power(controller, life, host, &device),
             Effect::AskVm { host, vm, .. } => self.ask_vm(controller, life, host, vm),
+            Effect::LookAtAgent { host, address, .. } => self.look_at_agent(controller, life, host, address),
+            // No world has such a block: no settings name one.
+            Effect::ReadBlock { .. } => {}
             Effect::AskReferences { addresses } => self.ask_references(controller, life, addresses.len()),
             Effect::Volume { op, change, array, volume, host, epoch, generation } => {
                 self.array_op(controller, life, op, change, &array, &volume.name, host, (epoch, generation));

@@ -229,6 +229,11 @@ impl World {
         }
     }
 
+    /// Whether a host and a controller reach each other, there and back.
+    pub(super) fn reach(&self, host: HostIx, controller: usize) -> bool {
+        self.path(host, controller, Direction::ToAgent) && self.path(host, controller, Direction::ToController)
+    }
+
     pub(super) fn connect(&mut self, host: HostIx, own: LinkId, controller: usize) {
         let Some(agent) = &mut self.machines[host.at()].agent else { return };
         let Some(controller_now) = self.controllers.get(controller) else { return };
@@ -458,7 +463,7 @@ impl World {
         if entry.controller_open && self.controllers[controller].life() == life {
             let host = self.machines[entry.host.at()].name.clone();
             if let FromAgent::Hello(hello) = &mut message {
-                hello.probe_address = Some(host.to_string());
+                hello.probe_addresses = vec![host.to_string()];
             }
             self.tell_controller(controller, life, Input::AgentSaid { host, link: number(link), message });
         } else {

@@ -119,7 +119,7 @@ impl Bench {
             vms: Vec::new(),
             pledge: Default::default(),
             probe_port: None,
-            probe_address: None,
+            probe_addresses: Vec::new(),
         };
         self.said(host, FromAgent::Hello(hello));
     }

@@ -78,6 +78,7 @@ impl Controller {
             links: Links::default(),
             arrays: Arrays::default(),
             checks: Checks::new(&HealthConfig::default()),
+            blocks: crate::blocks::Blocks::default(),
             log: Arc::clone(&log),
         };
         let engine = Engine {

@@ -1,4 +1,5 @@
-//! Agents look at each other, when their controller no longer hears one of them.
+//! Looking whether an agent lives, beside its link: by the controller over each of its host's networks, and by other
+//! agents, when the controller no longer hears it.
 //!
 //! # Theory of operation
 //!
@@ -15,7 +16,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lifeboat_model::{BootId, HostName, liveness::Saying};
+use lifeboat_model::{BootId, Epoch, HostName, liveness::Saying};
 use sha2::{Digest, Sha256};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -24,19 +25,19 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::debug;
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_millis(800);
 /// How long one who looks may keep a connection open.
 const SERVE: Duration = Duration::from_secs(3);
 /// Connections that are served at once; more are closed.
-pub(crate) const AT_ONCE: usize = 64;
+pub const AT_ONCE: usize = 64;
 const GREETING: [u8; 8] = *b"LBLOOK/1";
-const NONCE: usize = 16;
+/// Bytes of the nonce.
+pub const NONCE: usize = 16;
 
-/// Asks the main loop whether it turns.
-pub(crate) type LoopTurns = mpsc::Sender<oneshot::Sender<()>>;
+/// Asks an agent's main loop whether it turns; it answers with the highest epoch that it has seen.
+pub type LoopTurns = mpsc::Sender<oneshot::Sender<Epoch>>;
 
 fn digest(nonce: &[u8], host: &HostName, boot: &BootId) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -50,7 +51,7 @@ fn digest(nonce: &[u8], host: &HostName, boot: &BootId) -> [u8; 32] {
 }
 
 /// Answers those who look, for ever.
-pub(crate) async fn serve(listener: TcpListener, host: HostName, boot: BootId, turns: LoopTurns) {
+pub async fn serve(listener: TcpListener, host: HostName, boot: BootId, turns: LoopTurns) {
     let mut served = JoinSet::new();
     loop {
         tokio::select! {
@@ -58,17 +59,13 @@ pub(crate) async fn serve(listener: TcpListener, host: HostName, boot: BootId, t
                 Ok((stream, _)) if served.len() < AT_ONCE => {
                     let (host, boot, turns) = (host.clone(), boot.clone(), turns.clone());
                     served.spawn(async move {
-                        if let Ok(Err(error)) = timeout(SERVE, answer(stream, &host, &boot, &turns)).await {
-                            debug!("one who looked went away: {error}");
-                        }
+                        // Who looked may have gone away.
+                        let _ = timeout(SERVE, answer(stream, &host, &boot, &turns)).await;
                     });
                 }
                 Ok(_) => {}
                 // Too many open files, most often: it passes, but not at once.
-                Err(error) => {
-                    debug!("cannot take one who looks: {error}");
-                    sleep(Duration::from_millis(100)).await;
-                }
+                Err(_) => sleep(Duration::from_millis(100)).await,
             },
             Some(_) = served.join_next() => {}
         }
@@ -90,12 +87,7 @@ async fn answer(mut stream: TcpStream, host: &HostName, boot: &BootId, turns: &L
 }
 
 /// Looks at another host's agent: what it says, and more for a person. Never longer than a second.
-pub(crate) async fn look(
-    address: &str,
-    host: &HostName,
-    boot: &BootId,
-    nonce: [u8; NONCE],
-) -> (Saying, Option<String>) {
+pub async fn look(address: &str, host: &HostName, boot: &BootId, nonce: [u8; NONCE]) -> (Saying, Option<String>) {
     let Ok(address) = address.parse::<SocketAddr>() else {
         return (Saying::Unknown, Some(format!("`{address}` is no address")));
     };
@@ -136,7 +128,7 @@ mod tests {
     }
 
     /// An agent's listener, its address, and its main loop's end of the questions.
-    async fn listening() -> (JoinSet<()>, String, mpsc::Receiver<oneshot::Sender<()>>) {
+    async fn listening() -> (JoinSet<()>, String, mpsc::Receiver<oneshot::Sender<Epoch>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address").to_string();
         let (turns, asked) = mpsc::channel(8);
@@ -145,10 +137,10 @@ mod tests {
         (tasks, address, asked)
     }
 
-    fn turning(tasks: &mut JoinSet<()>, mut asked: mpsc::Receiver<oneshot::Sender<()>>) {
+    fn turning(tasks: &mut JoinSet<()>, mut asked: mpsc::Receiver<oneshot::Sender<Epoch>>) {
         tasks.spawn(async move {
             while let Some(answer) = asked.recv().await {
-                let _ = answer.send(());
+                let _ = answer.send(Epoch(1));
             }
         });
     }
