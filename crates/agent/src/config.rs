@@ -13,7 +13,7 @@ use lifeboat_drivers::{
 use lifeboat_model::HostName;
 use serde::Deserialize;
 
-use crate::leaving::LeavingConfig;
+use crate::{guard::WatchdogConfig, leaving::LeavingConfig};
 
 /// The longest configuration that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -60,6 +60,9 @@ pub struct AgentConfig {
     /// How QEMU is run. Its directories are, unless set, `qemu` in the two above.
     #[serde(default)]
     pub qemu: QemuSettings,
+    /// The machine's watchdog device, fed by the guard while a lease runs; none: none.
+    #[serde(default)]
+    pub watchdog: Option<WatchdogConfig>,
     /// The program whose `guard` command is the guard; none: there is no guard. Not read from the file.
     #[serde(skip)]
     pub guard_program: Option<PathBuf>,

@@ -13,7 +13,8 @@
 //! only a cut at the storage keeps away.
 //!
 //! What the guard cannot do: act while it is itself stopped. The agent sees that within two seconds and says so to its
-//! leader, which then takes no lease of this host for a proof.
+//! leader, which then takes no lease of this host for a proof. Where the machine has a watchdog device the guard feeds it,
+//! so that a machine that stands still as a whole is reset ([`watchdog`]).
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -29,10 +30,13 @@ use rustix::fs::{FlockOperation, flock};
 
 mod files;
 mod watch;
+mod watchdog;
 
 use files::{LeaseFile, Read, write_beat};
 pub(crate) use files::{boot_mark, boottime_ns};
 pub(crate) use watch::GuardWatch;
+use watchdog::Keeper;
+pub use watchdog::WatchdogConfig;
 
 /// The longest time between two looks at the lease.
 const POLL: Duration = Duration::from_millis(250);
@@ -44,6 +48,8 @@ pub struct GuardOptions {
     pub run_dir: PathBuf,
     /// The hypervisor's directory, with a lock for each VM.
     pub qemu_run_dir: PathBuf,
+    /// What resets the machine when the guard itself stands still; none: nothing.
+    pub watchdog: Option<WatchdogConfig>,
 }
 
 /// Why a guard cannot work.
@@ -83,21 +89,28 @@ fn watch_lease(options: &GuardOptions, beat: &File) {
     let mark = boot_mark();
     let mut until = None;
     let mut ended = None;
+    let mut watchdog = Keeper::new(options.watchdog.clone());
     loop {
         match LeaseFile::read(&options.run_dir, mark) {
-            Read::Gone => return,
+            Read::Gone => return watchdog.end(),
             // It is being written, or is of an earlier boot: what was known holds.
             Read::Unreadable => {}
             Read::Until(end) => until = end,
         }
         let now = boottime_ns();
+        let mut in_order = true;
         if let Some(end) = until.filter(|end| *end <= now) {
             let killed = kill(&options.qemu_run_dir);
+            in_order = killed == Some(0);
+            let killed = killed.unwrap_or(0);
             if ended != until || killed > 0 {
                 let late = Duration::from_nanos(now - end);
                 say(&format!("the lease of this host ran out {late:?} ago without being renewed: {killed} VMs killed"));
             }
             ended = until;
+        }
+        if let Some(text) = watchdog.look(until.is_some(), in_order) {
+            say(&text);
         }
         write_beat(beat, now);
         let rest = until.filter(|end| *end > now).map_or(POLL, |end| Duration::from_nanos(end - now).min(POLL));
@@ -105,11 +118,12 @@ fn watch_lease(options: &GuardOptions, beat: &File) {
     }
 }
 
-fn kill(qemu_run_dir: &Path) -> usize {
-    kill_all(qemu_run_dir).unwrap_or_else(|error| {
-        say(&format!("cannot look through the processes of this host, trying again: {error}"));
-        0
-    })
+/// How many processes were killed; none: that is not known.
+fn kill(qemu_run_dir: &Path) -> Option<usize> {
+    let killed = kill_all(qemu_run_dir);
+    killed
+        .inspect_err(|error| say(&format!("cannot look through the processes of this host, trying again: {error}")))
+        .ok()
 }
 
 /// Says something in the agent's log, if that is still there.

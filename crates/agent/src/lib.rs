@@ -51,7 +51,7 @@ use tracing::{info, warn};
 
 pub use config::{AgentConfig, CheckSettings, ConfigError, ControllerAddress, NotAnAddress};
 pub use error::AgentError;
-pub use guard::{GuardError, GuardOptions, guard};
+pub use guard::{GuardError, GuardOptions, WatchdogConfig, guard};
 pub use leaving::{LeavingConfig, SOCKET};
 pub use lock::LockError;
 pub use records::{RECORDS_FILE, RecordsError};
@@ -152,7 +152,11 @@ async fn run_locked(
         vms = first_list(hypervisor.as_ref()) => vms?,
         () = shutdown.as_mut() => return Ok(()),
     };
-    let options = GuardOptions { run_dir: config.run_dir.clone(), qemu_run_dir: config.qemu.run_dir.clone() };
+    let options = GuardOptions {
+        run_dir: config.run_dir.clone(),
+        qemu_run_dir: config.qemu.run_dir.clone(),
+        watchdog: config.watchdog.clone(),
+    };
     let (guard, until_ns) = GuardWatch::open(options, config.guard_program.clone())
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");

@@ -201,7 +201,7 @@ impl fmt::Display for VerdictRule {
             Self::VmsAnswer => "its agent is silent, but its VMs answer",
             Self::Brake => "too many hosts seem lost at once, so the controller suspects itself",
             Self::HeardElsewhere => "others hear it, the controller does not",
-            Self::PeersFindNoAgent => "its system answers, and no working agent is there",
+            Self::PeersFindNoAgent => "its system answers without a working agent",
             Self::AgentGone => "its VMs answered, but its agent has been away for too long",
             Self::PowerOff => "its agent is silent, and its power is read as off",
             Self::NothingHeard => "its agent is silent, and nothing else says that it lives",

@@ -22,7 +22,8 @@ fn vm(options: &GuardOptions, name: &str) -> Child {
 
 fn directories() -> (tempfile::TempDir, GuardOptions) {
     let root = tempfile::tempdir().unwrap();
-    let options = GuardOptions { run_dir: root.path().join("run"), qemu_run_dir: root.path().join("qemu") };
+    let options =
+        GuardOptions { run_dir: root.path().join("run"), qemu_run_dir: root.path().join("qemu"), watchdog: None };
     fs::create_dir_all(&options.run_dir).unwrap();
     (root, options)
 }

@@ -78,8 +78,14 @@ impl GuardWatch {
 
     fn start(&self, program: &PathBuf) -> io::Result<Child> {
         // In a group of its own, so that what ends the agent from a terminal does not end it.
-        Command::new(program)
-            .arg("guard")
+        let mut command = Command::new(program);
+        if let Some(watchdog) = &self.options.watchdog {
+            let timeout = watchdog.timeout_s.to_string();
+            command.arg("guard").arg("--watchdog").arg(&watchdog.device).arg("--watchdog-timeout-s").arg(timeout);
+        } else {
+            command.arg("guard");
+        }
+        command
             .arg("--run-dir")
             .arg(&self.options.run_dir)
             .arg("--qemu-run-dir")

@@ -138,6 +138,7 @@ impl Host {
             probe_port: 0,
             networks: Vec::new(),
             heartbeat_block: None,
+            watchdog: None,
             boot_id_file,
             checks: CheckSettings::default(),
             hardware: lifeboat_drivers::hardware::HardwareConfig { every_s: 0, ..Default::default() },

@@ -360,10 +360,15 @@ impl Brain {
             VerdictRule::NothingHeard => "it does not answer".to_owned(),
             rule => rule.to_string(),
         };
-        let count = lost.len();
+        let ran = match lost.len() {
+            1 => "1 VM".to_owned(),
+            count => format!("{count} VMs"),
+        };
         self.tell(
             Severity::Critical,
-            format!("{name} has failed: nothing heard from it for {silence}, and {why}. {count} VMs ran there. It is fenced now"),
+            format!(
+                "{name} has failed: nothing heard from it for {silence}, and {why}. {ran} ran there. It is fenced now"
+            ),
             |event| (event.host, event.recovery) = (Some(name.clone()), Some(id)),
         );
         self.count_host_failure(name);
