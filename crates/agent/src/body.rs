@@ -85,6 +85,8 @@ pub(crate) struct Beside {
     pub(crate) guard: GuardWatch,
     pub(crate) leaving: Leaving,
     pub(crate) readings: mpsc::Receiver<Vec<HardwareReading>>,
+    /// Whether the hypervisor answers, when that changes.
+    pub(crate) answers: mpsc::Receiver<Option<String>>,
     /// Other agents that look whether this loop turns.
     pub(crate) asked: mpsc::Receiver<oneshot::Sender<Epoch>>,
 }
@@ -111,6 +113,7 @@ pub(crate) struct Body {
     guarded: Guard,
     leaving: Leaving,
     readings: mpsc::Receiver<Vec<HardwareReading>>,
+    answers: mpsc::Receiver<Option<String>>,
 }
 
 impl Body {
@@ -121,7 +124,7 @@ impl Body {
         tls: Arc<ClientConfig>,
         beside: Beside,
     ) -> Self {
-        let Beside { looker, guard, leaving, readings, asked } = beside;
+        let Beside { looker, guard, leaving, readings, answers, asked } = beside;
         let (sender, events) = mpsc::channel(EVENTS);
         Self {
             clock: Clock::begin(),
@@ -142,6 +145,7 @@ impl Body {
             guarded: Guard::Absent,
             leaving,
             readings,
+            answers,
         }
     }
 
@@ -185,6 +189,7 @@ impl Body {
                     warn!("the time is over, and the controller has not let this host go; it goes as it is");
                     break;
                 }
+                Some(problem) = self.answers.recv() => self.take_in(HostInput::Hypervisor { problem }),
                 Some(readings) = self.readings.recv() => self.take_in(HostInput::Hardware { readings }),
                 Some(going) = self.leaving.asked.recv() => self.announce(going),
                 Some(event) = self.events.recv(), if has_room => self.link_event(event),

@@ -33,6 +33,7 @@ mod link;
 mod lock;
 mod looks;
 mod operations;
+mod pulse;
 mod records;
 mod report;
 
@@ -160,11 +161,12 @@ async fn run_locked(
     let (guard, until_ns) = GuardWatch::open(options, config.guard_program.clone())
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
-    let looker = Looker::new(config.checks.clone(), hypervisor);
     let mut tasks = tokio::task::JoinSet::new();
+    let answers = pulse::begin(Arc::clone(&hypervisor), &mut tasks);
+    let looker = Looker::new(config.checks.clone(), hypervisor);
     let leaving = Leaving::begin(config.leaving.clone(), &config.run_dir, &mut tasks);
     let readings = hardware::begin(config.hardware.clone(), &mut tasks);
-    let beside = Beside { looker, guard, leaving, readings, asked };
+    let beside = Beside { looker, guard, leaving, readings, answers, asked };
     let body = Body::new(brain, file, config.controllers.clone(), tls, beside);
     let lease = until_ns.map(|until| body.at_boottime(until));
     body.run(HostInput::Found { vms, lease }, shutdown).await;

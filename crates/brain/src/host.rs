@@ -92,6 +92,8 @@ pub struct HostBrain {
     going: Option<Going>,
     /// What was read last of the hardware.
     hardware: Vec<HardwareReading>,
+    /// Why the hypervisor does not answer; none: it does.
+    hypervisor: Option<String>,
 }
 
 /// A leader's first word on a link.
@@ -122,6 +124,7 @@ impl HostBrain {
             looks: BTreeSet::new(),
             going: None,
             hardware: Vec::new(),
+            hypervisor: None,
         }
     }
 
@@ -159,6 +162,7 @@ impl HostBrain {
             HostInput::VmChanged { vm } => self.hint(now, vm, None),
             HostInput::Looked { sequence, report } => self.looked(sequence, report, out),
             HostInput::Hardware { readings } => self.hardware(readings, out),
+            HostInput::Hypervisor { problem } => self.hypervisor(problem, out),
             HostInput::Announce { going } => self.announce(going, out),
             HostInput::PeerSeen { host, says, detail } => {
                 if let Some(link) = self.links.led() {
@@ -182,6 +186,14 @@ impl HostBrain {
         self.hardware.clone_from(&readings);
         if let Some(link) = self.links.led() {
             out.effects.push(HostEffect::Send { link, message: FromAgent::Hardware { readings } });
+        }
+    }
+
+    /// Tells the leader whether the hypervisor answers; whoever leads later is told after its Welcome when it does not.
+    fn hypervisor(&mut self, problem: Option<String>, out: &mut HostOutput) {
+        self.hypervisor.clone_from(&problem);
+        if let Some(link) = self.links.led() {
+            out.effects.push(HostEffect::Send { link, message: FromAgent::Hypervisor { problem } });
         }
     }
 
@@ -288,6 +300,10 @@ impl HostBrain {
         if !self.hardware.is_empty() {
             let readings = self.hardware.clone();
             out.effects.push(HostEffect::Send { link, message: FromAgent::Hardware { readings } });
+        }
+        if let Some(problem) = self.hypervisor.clone() {
+            let message = FromAgent::Hypervisor { problem: Some(problem) };
+            out.effects.push(HostEffect::Send { link, message });
         }
         if let Some(going) = self.going {
             out.effects.push(HostEffect::Send { link, message: FromAgent::Leaving { going } });

@@ -145,6 +145,11 @@ pub enum FromAgent {
         /// Which.
         going: Going,
     },
+    /// Whether its hypervisor answers; said when that changes, and after a Welcome while it does not.
+    Hypervisor {
+        /// Why not, for a person; none: it answers.
+        problem: Option<String>,
+    },
     /// What came of a [`ToAgent::LookAt`].
     PeerSeen {
         /// The other host.

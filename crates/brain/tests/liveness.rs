@@ -2,7 +2,10 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{Input, Settings, records::HostCondition};
+use lifeboat_brain::{
+    fleet::{Input, Settings, records::HostCondition},
+    message::FromAgent,
+};
 use lifeboat_model::{
     Seconds,
     liveness::{EvidenceSource, PolicyName, Saying, Verdict, VerdictRule},
@@ -208,4 +211,21 @@ fn references_that_answer_delay_no_verdict() {
     set(&mut world, &["h1"], |machine| machine.frozen = true);
     world.run(4);
     assert!(world.said("h1 has failed"), "{}", world.log.join("\n"));
+}
+
+#[test]
+fn a_host_whose_hypervisor_does_not_answer_lives_and_gets_no_vms_until_it_does() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    let problem = |text: Option<&str>| FromAgent::Hypervisor { problem: text.map(str::to_owned) };
+    world.agent_says(&host("h2"), problem(Some("no answer within 10 s")));
+    assert_eq!(rule(&world, "h2"), VerdictRule::Heard);
+    let told = |world: &World, what: &str| world.log.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(told(&world, "The hypervisor of h2 does not answer its agent (no answer within 10 s)"), 1);
+    world.power_off(&host("h1"));
+    world.until(60, "v1 is back", |world| world.all_up(&fleet::names(3)) && world.no_open_recovery());
+    assert_eq!(world.where_is(&vm("v1")), [host("h3")], "h2 could not start it");
+    world.agent_says(&host("h2"), problem(None));
+    assert_eq!(told(&world, "The hypervisor of h2 answers again"), 1);
+    let brain = world.brain.as_ref().expect("a brain");
+    assert!(brain.takes_vms(&host("h2")));
 }

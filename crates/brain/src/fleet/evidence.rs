@@ -33,6 +33,16 @@ impl EvidenceSet {
         }
     }
 
+    /// Forgets what a source said.
+    pub(super) fn forget(&mut self, source: &EvidenceSource) {
+        self.said.remove(source);
+    }
+
+    /// What a source said last.
+    pub(super) fn last(&self, source: &EvidenceSource) -> Option<Saying> {
+        self.said.get(source).map(|(says, ..)| *says)
+    }
+
     /// Everything, by source.
     pub fn iter(&self) -> impl Iterator<Item = Evidence> + '_ {
         self.said.iter().map(|(source, (says, at, detail))| Evidence {

@@ -113,7 +113,10 @@ impl Brain {
     pub fn kept_out(&self, name: &HostName) -> bool {
         self.hosts.get(name).is_some_and(|host| {
             let record = &host.record;
-            record.held_out.is_some() || record.leaving.is_some() || record.hardware.suspect.is_some()
+            record.held_out.is_some()
+                || record.leaving.is_some()
+                || record.hardware.suspect.is_some()
+                || host.hypervisor_hangs()
         })
     }
 

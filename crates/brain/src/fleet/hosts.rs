@@ -175,6 +175,7 @@ impl Brain {
             FromAgent::VmChanged(report) => self.vm_changed(name, &report),
             FromAgent::Looked { sequence, report } => self.looked(Some(name), sequence, report),
             FromAgent::Leaving { going } => self.leaving(name, going),
+            FromAgent::Hypervisor { problem } => self.hypervisor_told(name, problem),
             FromAgent::Hardware { readings } => self.hardware_told(name, readings),
             FromAgent::PeerSeen { host, says, detail } => self.peer_seen(name, &host, says, detail),
         }
@@ -254,6 +255,9 @@ impl Brain {
             host.record.probe_addresses.clone_from(&hello.probe_addresses);
             self.journal.hosts.insert(name.clone());
         }
+        // An agent says so again if it still does not answer.
+        let hung = host.hypervisor_hangs();
+        host.evidence.forget(&EvidenceSource::Hypervisor);
         host.link_since = now;
         host.heard = now;
         host.probe = None;
@@ -277,6 +281,9 @@ impl Brain {
         let keep = self.keep_list(name);
         if let Some(host) = self.hosts.get_mut(name) {
             host.link = Some(Link { id: link, version: hello.version.clone() });
+        }
+        if hung {
+            self.want_plan(format!("the agent of {name} begins anew"));
         }
         self.tell_verdict(name, before, VerdictRule::Heard);
         self.release(name);

@@ -71,6 +71,11 @@ impl HostState {
         true
     }
 
+    /// Whether its agent said last that its hypervisor does not answer.
+    pub(super) fn hypervisor_hangs(&self) -> bool {
+        self.evidence.last(&EvidenceSource::Hypervisor) == Some(Saying::Hangs)
+    }
+
     /// Notes a verdict, and the one before it if it differs.
     pub(super) fn judged(&mut self, rule: VerdictRule, now: Time) {
         if self.judgement.rule == rule {
@@ -273,6 +278,33 @@ impl Brain {
         if asked && !matches!(says, Saying::PowerOn | Saying::PowerOff) {
             self.note_evidence(name, source, says, detail);
         }
+    }
+
+    /// A host's agent says whether its hypervisor answers. The host lives whatever that says, for its agent does; but it gets
+    /// no VMs while nothing could start them, and people are told.
+    pub(super) fn hypervisor_told(&mut self, name: &HostName, problem: Option<String>) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let (before, says) = (host.hypervisor_hangs(), if problem.is_some() { Saying::Hangs } else { Saying::Lives });
+        host.evidence.put(EvidenceSource::Hypervisor, says, now, problem.clone());
+        let hangs = host.hypervisor_hangs();
+        if before == hangs {
+            return;
+        }
+        let (severity, text) = match problem {
+            Some(why) => (
+                Severity::Warning,
+                format!(
+                    "The hypervisor of {name} does not answer its agent ({why}): it gets no VMs until it does. See to that host"
+                ),
+            ),
+            None => (Severity::Info, format!("The hypervisor of {name} answers again")),
+        };
+        self.tell(severity, text, |event| {
+            event.host = Some(name.clone());
+            (event.trouble, event.over) = (Some(format!("hypervisor {name}")), !hangs);
+        });
+        self.want_plan(format!("the hypervisor of {name} {}", if hangs { "does not answer" } else { "answers again" }));
     }
 
     /// Has a host's power read by each of its devices that is not being asked already.

@@ -106,6 +106,11 @@ pub enum HostInput {
         /// The readings, one a source.
         readings: Vec<HardwareReading>,
     },
+    /// Whether the hypervisor answers has changed.
+    Hypervisor {
+        /// Why not, for a person; none: it answers.
+        problem: Option<String>,
+    },
     /// The host is about to go, or stays after all.
     Announce {
         /// Which.

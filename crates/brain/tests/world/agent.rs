@@ -63,6 +63,13 @@ impl World {
         self.at(1000, Happening::Beat(name.clone(), link, sequence + 1));
     }
 
+    /// An agent that has a link says something.
+    pub fn agent_says(&mut self, name: &HostName, message: FromAgent) {
+        let link = self.hosts[name].link.expect("it has a link");
+        self.at(1, Happening::FromAgent(name.clone(), link, message));
+        self.run(1);
+    }
+
     pub(super) fn agent_hears(&mut self, name: &HostName, link: LinkId, message: ToAgent) {
         let machine = self.hosts.get_mut(name).expect("a host");
         if machine.link != Some(link) || machine.cut || machine.frozen || !machine.power {

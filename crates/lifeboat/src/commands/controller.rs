@@ -31,6 +31,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     memory::share_one_heap();
     daemon::log()?;
+    daemon::open_many_files();
     let config = arguments.config.as_deref().map(ControllerConfig::read).transpose();
     let config = config.map_err(|error| Failure::caused(Exit::BadInput, &error))?.unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
