@@ -131,6 +131,8 @@ pub struct Brain {
     replan: Option<String>,
     /// Whether hosts that are being emptied are to be looked at.
     drain_due: bool,
+    /// Hosts that may be about to shut down or reboot, or have.
+    leavers: BTreeSet<HostName>,
     drills: drill::Drills,
     /// VMs that could not be placed by the last plan, and why.
     unplaced: BTreeMap<VmName, lifeboat_model::reason::Reason>,

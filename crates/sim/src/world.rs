@@ -122,6 +122,8 @@ pub struct Counts {
     pub outages: Vec<(VmName, Seconds)>,
     /// The order in which VMs came to answer.
     pub ready: Vec<(Time, VmName)>,
+    /// Times that a host was asked whether it lives, since it was silent.
+    pub asked: u64,
     /// When hosts were declared failed.
     pub declared: Vec<(Time, HostName)>,
 }

@@ -139,6 +139,7 @@ impl Brain {
             next_nonce: 1,
             replan: None,
             drain_due: true,
+            leavers: BTreeSet::new(),
             drills: super::drill::Drills::default(),
             unplaced: BTreeMap::new(),
         };
@@ -225,6 +226,7 @@ impl Brain {
             self.resume_host(&host);
             self.resume_maintenance(&host);
             self.resume_held_out(&host);
+            self.resume_leaving(&host);
         }
         let event = self.trace(What::ControllerLeader);
         self.add_trace(event);

@@ -13,6 +13,8 @@
 //! `freeze` (they go down with it and wait for it, for a time), `fail-over` (they are all stopped at once and start
 //! elsewhere). A host on which nothing runs any more needs no fence: it is told that it may go, and its silence is no failure.
 
+use std::collections::BTreeSet;
+
 use lifeboat_model::{HostName, Time, VmName};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,7 @@ impl Brain {
             return;
         }
         host.told_to_go = false;
+        self.leavers.insert(name.clone());
         host.record.leaving = Some(Leaving { reboot, policy, since: now, heard: now, gone: None });
         self.journal.hosts.insert(name.clone());
         let what = if reboot { "reboot" } else { "shut down" };
@@ -115,14 +118,29 @@ impl Brain {
         self.await_calm(name);
     }
 
+    /// Takes up again that a host leaves, after a restart of this controller.
+    pub(super) fn resume_leaving(&mut self, name: &HostName) {
+        if self.hosts.get(name).is_some_and(|host| host.record.leaving.is_some()) {
+            self.leavers.insert(name.clone());
+        }
+    }
+
     /// Tells hosts that leave that they may, as soon as nothing that matters runs there.
     pub(super) fn let_go(&mut self) {
-        let ready = |(name, host): &(&HostName, &super::HostState)| {
+        // This is asked after every input: it must cost nothing while nobody leaves.
+        if self.leavers.is_empty() {
+            return;
+        }
+        let leaves = |name: &HostName| self.hosts.get(name).is_some_and(|host| host.record.leaving.is_some());
+        let leavers: BTreeSet<HostName> = self.leavers.iter().filter(|name| leaves(name)).cloned().collect();
+        self.leavers = leavers;
+        let ready = |name: &&HostName| {
+            let Some(host) = self.hosts.get(*name) else { return false };
             let Some(leaving) = host.record.leaving.as_ref().filter(|it| it.gone.is_none()) else { return false };
             let free = leaving.policy == LeavePolicy::Freeze || self.vms_that_may_run_on(name).is_empty();
             free && host.link.is_some() && !host.told_to_go
         };
-        let ready: Vec<HostName> = self.hosts.iter().filter(ready).map(|(name, _)| name.clone()).collect();
+        let ready: Vec<HostName> = self.leavers.iter().filter(ready).cloned().collect();
         for name in ready {
             if let Some(host) = self.hosts.get_mut(&name) {
                 host.told_to_go = true;

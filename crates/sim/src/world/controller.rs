@@ -383,6 +383,9 @@ impl World {
                         Order::Configure { .. } => {}
                     }
                 }
+                if matches!(message, ToAgent::Probe { .. }) {
+                    self.counts.asked += 1;
+                }
                 self.controller_says(controller, life, link, message.into());
             }
             Effect::CloseLink { link, .. } => self.close_controller_side(link),

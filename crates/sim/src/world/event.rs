@@ -34,7 +34,7 @@ pub(super) enum Event {
     /// A message arrives.
     Arrives { link: u32, to: Direction, message: Message },
     /// What could not be sent is tried again.
-    SendAgain { link: u32, to: Direction },
+    SendAgain { link: u32, to: Direction, turn: u32 },
     /// A connection is made or refused.
     Connects { link: u32 },
     /// Another host's agent looks at one.
@@ -99,7 +99,7 @@ impl World {
             Event::ProcessEnds { host, vm, pid, epoch } => self.process_ends(host, &vm, pid, epoch),
             Event::GuestBooted { host, vm, pid } => self.guest_booted(host, &vm, pid),
             Event::Arrives { link, to, message } => self.arrives(link, to, message),
-            Event::SendAgain { link, to } => self.send_again(link, to),
+            Event::SendAgain { link, to, turn } => self.send_again(link, to, turn),
             Event::Connects { link } => self.connects(link),
             Event::PeerAsked { host, from, life, look } => self.peer_asked(host, from, life, look),
             Event::PeerLooked { host, life, look, says } => self.peer_looked(host, life, look, says),

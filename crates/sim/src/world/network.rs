@@ -89,7 +89,7 @@ impl Ports {
 /// What the management network does to messages, in a million each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mischief {
-    /// Lost once and sent again.
+    /// Lost, each time that they are sent; they are sent again, as TCP does.
     pub lose: u32,
     /// Delayed.
     pub delay: u32,
@@ -162,6 +162,8 @@ struct Way {
     stuck: VecDeque<Message>,
     since: Option<Time>,
     tries: u32,
+    /// How often something was stuck.
+    turn: u32,
 }
 
 /// A link between an agent and a controller.
@@ -346,27 +348,51 @@ impl World {
     fn send(&mut self, link: u32, to: Direction, message: Message) {
         let at = link as usize;
         let (host, controller) = (self.links[at].host, self.links[at].controller);
-        let works = self.path(host, controller, to);
-        let now = self.now;
-        let way = self.links[at].way(to);
-        if !works || !way.stuck.is_empty() {
-            way.stuck.push_back(message);
-            if way.since.is_none() {
-                (way.since, way.tries) = (Some(now), 0);
-                self.after(SEND_AGAIN, Event::SendAgain { link, to });
+        let works = self.path(host, controller, to) && !self.lost();
+        if self.links[at].way(to).since.is_none() {
+            if works {
+                self.put_on_the_wire(link, to, message);
+            } else {
+                self.stick(link, to, message);
             }
             return;
         }
-        self.put_on_the_wire(link, to, message);
+        self.links[at].way(to).stuck.push_back(message);
+        // What comes after a lost one tells the sender of the loss, and that is sent again at once.
+        if works && !self.lost() {
+            self.let_go_on(link, to);
+        }
+    }
+
+    fn lost(&mut self) -> bool {
+        let lose = self.network.mischief.lose;
+        self.network.random.chance(lose)
+    }
+
+    /// A message waits until its sender tries again.
+    fn stick(&mut self, link: u32, to: Direction, message: Message) {
+        let now = self.now;
+        let way = self.links[link as usize].way(to);
+        way.stuck.push_back(message);
+        way.turn += 1;
+        (way.since, way.tries) = (Some(now), 0);
+        let turn = way.turn;
+        self.after(SEND_AGAIN, Event::SendAgain { link, to, turn });
+    }
+
+    /// What was stuck gets through.
+    fn let_go_on(&mut self, link: u32, to: Direction) {
+        let way = self.links[link as usize].way(to);
+        way.since = None;
+        for message in std::mem::take(&mut way.stuck) {
+            self.put_on_the_wire(link, to, message);
+        }
     }
 
     fn put_on_the_wire(&mut self, link: u32, to: Direction, message: Message) {
         let mut span = self.latency();
         let mischief = self.network.mischief;
         let random = &mut self.network.random;
-        if random.chance(mischief.lose) {
-            span += SEND_AGAIN * (1 << random.below(3));
-        }
         if random.chance(mischief.delay) {
             span += random.between(Seconds::ZERO, mischief.delay_by);
         }
@@ -387,24 +413,23 @@ impl World {
         self.queue.push(at, Event::Arrives { link, to, message });
     }
 
-    pub(super) fn send_again(&mut self, link: u32, to: Direction) {
+    pub(super) fn send_again(&mut self, link: u32, to: Direction, turn: u32) {
         let now = self.now;
         let at = link as usize;
         let (host, controller) = (self.links[at].host, self.links[at].controller);
-        let works = self.path(host, controller, to);
-        let way = self.links[at].way(to);
-        let Some(since) = way.since else { return };
-        if works {
-            way.since = None;
-            for message in std::mem::take(&mut way.stuck) {
-                self.put_on_the_wire(link, to, message);
-            }
+        let Some(since) = self.links[at].way(to).since else { return };
+        if self.links[at].way(to).turn != turn {
             return;
         }
+        if self.path(host, controller, to) && !self.lost() {
+            self.let_go_on(link, to);
+            return;
+        }
+        let way = self.links[at].way(to);
         if now.since(since) < GIVE_UP {
             way.tries += 1;
             let pause = (SEND_AGAIN * (1 << way.tries.min(4))).min(Seconds::new(2));
-            self.after(pause, Event::SendAgain { link, to });
+            self.after(pause, Event::SendAgain { link, to, turn });
             return;
         }
         way.stuck.clear();
