@@ -4,7 +4,7 @@ CARGO ?= cargo
 PROFILE ?= release
 BINARY := target/$(PROFILE)/lifeboat
 
-.PHONY: help deps build test lint demo bench bench-planner bench-sim clean-lab
+.PHONY: help deps build test lint demo bench bench-planner bench-sim bench-liveness clean-lab
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,10 @@ bench-planner: ## measure the planner, and write its table into docs/benchmarks.
 bench-sim: ## measure the simulator, and write its table into docs/benchmarks.md
 	$(CARGO) build --locked --release --package lifeboat-sim --example bench
 	@tools/bench-sim.sh target/release/examples/bench
+
+bench-liveness: deps build ## measure how soon failures are noticed, and write its tables into docs/benchmarks.md
+	$(CARGO) build --locked --release --package lifeboat-sim --example calm
+	@tools/bench-liveness.sh $(BINARY) target/release/examples/calm
 
 clean-lab: ## take down a lab that was left behind
 	@$(BINARY) lab down

@@ -116,7 +116,7 @@ fn a_fence_that_is_changed_while_it_is_tried_proves_nothing() {
 fn a_host_that_booted_anew_is_not_taken_back_before_the_attempt_to_cut_its_power_has_ended() {
     let mut world = up(&fleet::toml(3, 3), 3);
     world.power_off(&host("h1"));
-    world.run_ms(2300);
+    world.run_ms(2700);
     world.power_on(&host("h1"));
     world.run(10);
     assert!(!world.hosts[&host("h1")].power, "the attempt cut it");

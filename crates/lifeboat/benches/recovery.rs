@@ -9,17 +9,7 @@
 
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use lifeboat_client::api::EventRow;
 use lifeboat_lab::{Lab, LabOptions, Progress};
@@ -28,30 +18,16 @@ use lifeboat_model::{
     trace::{TraceEvent, What},
 };
 use serde_json::Value;
-use support::{Failure, median, resident_mib, table};
+use support::{
+    Failure,
+    farm::{ASK_LIMIT, Down, ROUND_LIMIT, first_answers, now, settled, until},
+    median, resident_mib, table,
+};
 
 const NAME: &str = "bench";
 const ROUNDS: usize = 5;
 const ADDED_TARGET_S: f64 = 1.0;
 const AGENT_TARGET_MIB: f64 = 25.0;
-/// A new question to each VM that is away so often, whatever became of the last one,
-const ASK_EACH: Duration = Duration::from_millis(40);
-/// each with so much time.
-const ASK_LIMIT: Duration = Duration::from_secs(1);
-/// A recovery that takes longer has failed.
-const ROUND_LIMIT: Duration = Duration::from_secs(240);
-
-/// Takes the lab down however the benchmark ends.
-struct Down;
-
-impl Drop for Down {
-    fn drop(&mut self) {
-        if let Err(error) = Lab::down(NAME) {
-            eprintln!("{error}");
-        }
-    }
-}
-
 /// What became of the last VM to answer, in seconds after the cut.
 #[derive(Debug)]
 struct Round {
@@ -86,7 +62,7 @@ fn main() -> Result<(), Failure> {
         wait_vms: Some(ROUND_LIMIT),
         ..LabOptions::default()
     };
-    let _down = Down;
+    let _down = Down(NAME);
     let lab = Lab::up(&options, |progress| match progress {
         Progress::Step(text) => eprintln!("{text}"),
         Progress::VmAnswers { vm, answering, of } => eprintln!("{vm} answers ({answering} of {of})"),
@@ -131,41 +107,6 @@ fn busiest(lab: &Lab) -> Result<HostName, Failure> {
     Ok((*counted?.last_key_value().ok_or("there are no hosts")?.1).clone())
 }
 
-/// When each VM first answered out of another boot than before.
-fn first_answers(lab: &Lab, vms: &[VmName], boots: &[String]) -> Result<BTreeMap<VmName, f64>, Failure> {
-    let answers = Mutex::new(BTreeMap::new());
-    let begin = Instant::now();
-    thread::scope(|scope| {
-        for (vm, boot) in vms.iter().zip(boots) {
-            let answers = &answers;
-            scope.spawn(move || {
-                let is_back = AtomicBool::new(false);
-                thread::scope(|scope| {
-                    while !is_back.load(Ordering::Acquire) && begin.elapsed() < ROUND_LIMIT {
-                        let is_back = &is_back;
-                        scope.spawn(move || {
-                            let Ok(said) = lab.sequences(vm, ASK_LIMIT) else { return };
-                            let at = now();
-                            if said.boot != *boot {
-                                let mut answers = answers.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                                let first: &mut f64 = answers.entry(vm.clone()).or_insert(at);
-                                *first = first.min(at);
-                                is_back.store(true, Ordering::Release);
-                            }
-                        });
-                        thread::sleep(ASK_EACH);
-                    }
-                });
-            });
-        }
-    });
-    let answers = answers.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match vms.iter().find(|vm| !answers.contains_key(*vm)) {
-        None => Ok(answers),
-        Some(vm) => Err(format!("{vm} is not back after {} s", ROUND_LIMIT.as_secs()).into()),
-    }
-}
-
 /// Puts a VM's way together from the traces and the events.
 fn moments(lab: &Lab, host: &HostName, vm: &VmName, cut: f64, answered: f64, vms: usize) -> Result<Round, Failure> {
     let known = lab.cli(&["trace"])?;
@@ -199,29 +140,6 @@ fn moments(lab: &Lab, host: &HostName, vm: &VmName, cut: f64, answered: f64, vms
         started: last(&known, &What::VmStarted)?,
         answered: answered - cut,
     })
-}
-
-/// Every VM runs on one host, the controller says that it is up, and no recovery is open.
-fn settled(lab: &Lab) -> Result<bool, Failure> {
-    let vms: Value = serde_json::from_str(&lab.cli(&["get", "vms", "-o", "json"])?)?;
-    let status: Value = serde_json::from_str(&lab.cli(&["status", "-o", "json"])?)?;
-    let running = vms.as_array().is_some_and(|rows| rows.iter().all(|row| row["phase"] == "running"));
-    Ok(running && status["recoveries"].as_array().is_some_and(Vec::is_empty))
-}
-
-fn until(what: &str, holds: impl Fn() -> Result<bool, Failure>) -> Result<(), Failure> {
-    let begin = Instant::now();
-    while !holds()? {
-        if begin.elapsed() > ROUND_LIMIT {
-            return Err(format!("not within {} s: {what}", ROUND_LIMIT.as_secs()).into());
-        }
-        thread::sleep(Duration::from_millis(250));
-    }
-    Ok(())
-}
-
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The resident memory of each agent, with the VMs that it has.

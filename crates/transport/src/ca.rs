@@ -188,7 +188,7 @@ impl Authority {
     /// # Errors
     /// [`AuthorityError::Name`] when a name is one of Lifeboat's own; others when the system gives no random bytes.
     pub fn issue_controller(&self, names: &[ServerName<'_>]) -> Result<ServerCertificate, AuthorityError> {
-        self.issue(Some(&Identity::Controller), names)
+        self.issue(Some(&Identity::Controller), names, self.usual_validity())
     }
 
     /// Makes a key and a certificate for a server that is nobody in the pod, such as a BMC of the lab.
@@ -196,17 +196,28 @@ impl Authority {
     /// # Errors
     /// As [`Authority::issue_controller`].
     pub fn issue_server(&self, names: &[ServerName<'_>]) -> Result<ServerCertificate, AuthorityError> {
-        self.issue(None, names)
+        self.issue(None, names, self.usual_validity())
+    }
+
+    /// The same, valid at other times.
+    #[cfg(test)]
+    pub(crate) fn issue_server_for(
+        &self,
+        names: &[ServerName<'_>],
+        validity: Validity,
+    ) -> Result<ServerCertificate, AuthorityError> {
+        self.issue(None, names, validity)
     }
 
     fn issue(
         &self,
         identity: Option<&Identity>,
         names: &[ServerName<'_>],
+        validity: Validity,
     ) -> Result<ServerCertificate, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(AuthorityError::Make)?;
         let names = names.iter().map(foreign_name).collect::<Result<Vec<_>, _>>()?;
-        let leaf = self.sign(&key, identity, names, self.usual_validity())?;
+        let leaf = self.sign(&key, identity, names, validity)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         Ok(ServerCertificate { chain: vec![leaf, self.certificate.clone()], key })
     }

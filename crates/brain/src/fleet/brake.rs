@@ -277,9 +277,8 @@ impl Brain {
         }
         let asked = self.brake.asked?;
         match self.brake.answered {
-            Some((at, reached)) if at >= asked => {
-                (reached == 0).then(|| "it reaches none of its references".to_owned())
-            }
+            Some((at, reached)) if at >= asked && reached > 0 => None,
+            Some((_, 0)) => Some("it reaches none of its references".to_owned()),
             // Their answer, or that there is none, comes within a second.
             _ => Some("its references have not answered yet".to_owned()),
         }

@@ -10,8 +10,12 @@
 //! | | its agent is heard over another way | `heard_elsewhere`: isolated |
 //! | < `lost_after_s` + `agent_wait_s` | its VMs answer, all that were asked | `vms_answer`: suspect |
 //! | | the same, for longer | `agent_gone`: hung |
+//! | < `lost_after_s` + 0.4 s | nothing of these | `silent`: suspect, and all are asked a last time |
 //! | | a peer, or the controller, finds its system and no working agent | `peers_find_no_agent`: hung |
 //! | | nothing of these | `nothing_heard`: dead |
+//!
+//! The last question is for what stood still for nearly as long as it may and has just gone on: its next word may be lost once
+//! more on its way, but not its VMs' and others' at the same time.
 
 use lifeboat_model::{
     Seconds, Time,
@@ -28,6 +32,8 @@ const LOOK_AGAIN: Seconds = Seconds::new(1);
 
 /// How often all are asked while a host is silent and not lost yet.
 const ASK_AGAIN: Seconds = Seconds::from_millis(250);
+/// How long those have to answer that are asked a last time, before a host counts as lost.
+const LAST_QUESTION: Seconds = Seconds::from_millis(400);
 
 /// What a verdict is derived from.
 #[derive(Clone, Copy, Debug)]
@@ -108,6 +114,9 @@ impl Facts<'_> {
             let patient = silence < policy.lost_after_s + policy.agent_wait_s;
             return if patient { VerdictRule::VmsAnswer } else { VerdictRule::AgentGone };
         }
+        if silence < policy.lost_after_s + LAST_QUESTION {
+            return VerdictRule::Silent;
+        }
         if others.no_agent { VerdictRule::PeersFindNoAgent } else { VerdictRule::NothingHeard }
     }
 
@@ -117,7 +126,9 @@ impl Facts<'_> {
         match rule {
             VerdictRule::Heard => Follows::LookAgain(self.heard + self.policy.suspect_after_s),
             VerdictRule::Silent => {
-                Follows::LookAgain((self.now + ASK_AGAIN).min(self.heard + self.policy.lost_after_s))
+                let lost = self.heard + self.policy.lost_after_s;
+                let end = if self.now < lost { lost } else { lost + LAST_QUESTION };
+                Follows::LookAgain((self.now + ASK_AGAIN).min(end))
             }
             VerdictRule::VmsAnswer | VerdictRule::Brake => Follows::LookAgain(again),
             VerdictRule::HeardElsewhere => {
@@ -176,7 +187,27 @@ mod tests {
         assert_eq!(rule(1999, &[]), VerdictRule::Heard);
         assert_eq!(rule(2000, &[]), VerdictRule::Silent);
         assert_eq!(rule(2999, &[]), VerdictRule::Silent);
-        assert_eq!(rule(3000, &[]), VerdictRule::NothingHeard);
+        assert_eq!(rule(3399, &[]), VerdictRule::Silent, "all are asked a last time");
+        assert_eq!(rule(3400, &[]), VerdictRule::NothingHeard);
+    }
+
+    #[test]
+    fn whoever_answers_the_last_question_saves_a_host_and_who_is_silent_gets_no_more_time() {
+        let policy = Policy::preset(PolicyName::Critical);
+        let at = |silence_ms| HEARD + Seconds::from_millis(silence_ms);
+        let none = EvidenceSet::default();
+        let follows = |silence_ms| {
+            let facts = Facts { now: at(silence_ms), heard: HEARD, policy: &policy, evidence: &none };
+            facts.follows(facts.rule())
+        };
+        assert_eq!(follows(2000), Follows::LookAgain(at(2250)));
+        assert_eq!(follows(2900), Follows::LookAgain(at(3000)));
+        assert_eq!(follows(3000), Follows::LookAgain(at(3250)));
+        assert_eq!(follows(3250), Follows::LookAgain(at(3400)));
+        assert_eq!(follows(3400), Follows::Failed);
+        let stood_still = [(service("v1"), Saying::Silent, 2900), (service("v1"), Saying::Lives, 3005)];
+        assert_eq!(rule(3400, &stood_still), VerdictRule::VmsAnswer);
+        assert_eq!(rule(3400, &[(peer(), Saying::Lives, 3005)]), VerdictRule::HeardElsewhere);
     }
 
     #[test]
@@ -197,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_was_said_before_the_agent_spoke_last_or_too_long_ago_counts_for_nothing() {
-        assert_eq!(rule(3000, &[(peer(), Saying::Lives, 0)]), VerdictRule::NothingHeard);
+        assert_eq!(rule(3400, &[(peer(), Saying::Lives, 0)]), VerdictRule::NothingHeard);
         assert_eq!(rule(9000, &[(peer(), Saying::Lives, 5000)]), VerdictRule::NothingHeard);
     }
 
@@ -209,15 +240,15 @@ mod tests {
         assert_eq!(rule(32_999, &[answers(32_500)]), VerdictRule::VmsAnswer);
         assert_eq!(rule(33_000, &[answers(32_500)]), VerdictRule::AgentGone);
         let one_is_silent = [answers(2500), (service("v2"), Saying::Silent, 2500)];
-        assert_eq!(rule(3000, &one_is_silent), VerdictRule::NothingHeard);
+        assert_eq!(rule(3400, &one_is_silent), VerdictRule::NothingHeard);
     }
 
     #[test]
     fn a_host_that_takes_connections_and_does_no_work_is_hung() {
         for says in [Saying::Hangs, Saying::NoAgent] {
-            assert_eq!(rule(3000, &[(peer(), says, 2500)]), VerdictRule::PeersFindNoAgent);
+            assert_eq!(rule(3400, &[(peer(), says, 2500)]), VerdictRule::PeersFindNoAgent);
         }
-        assert_eq!(rule(3000, &[(peer(), Saying::Silent, 2500)]), VerdictRule::NothingHeard);
+        assert_eq!(rule(3400, &[(peer(), Saying::Silent, 2500)]), VerdictRule::NothingHeard);
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Array {
     async fn export(&self, bench: &Bench, name: &str) {
         let node = json!({ "driver": "file", "node-name": name, "filename": bench.disk(name) });
         self.qmp.execute("blockdev-add", node).await.unwrap();
+        self.offer(name).await;
+    }
+
+    /// Exports what was opened.
+    async fn offer(&self, name: &str) {
         let export = json!({ "type": "nbd", "id": name, "node-name": name, "name": name, "writable": true });
         self.qmp.execute("block-export-add", export).await.unwrap();
     }
@@ -93,6 +98,28 @@ async fn a_volume_that_is_taken_away_stops_the_guest_and_is_told() {
     assert!(!words.contains(KEY), "the key is in no argument");
     qemu.stop(&config.vm, StopHow::Graceful).await.unwrap();
     assert_eq!(bench.pids(None).len(), 0);
+}
+
+#[tokio::test]
+async fn a_guest_that_stands_still_for_its_volume_goes_on_when_that_is_back() {
+    let bench = bench_with_key(&format!("h1:{KEY}\n"));
+    let array = Array::new(&bench).await;
+    let config = over_nbd(&bench, &array, "waiter", guests::WRITES);
+    array.export(&bench, "waiter").await;
+    let qemu = bench.qemu().await;
+    start(&qemu, &config).await.unwrap();
+    while !guests::was_written(&bench.disk("waiter")) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let changed = |state| VmEvent::StateChanged { vm: config.vm.clone(), generation: config.generation, state };
+    array.qmp.execute("block-export-del", json!({ "id": "waiter", "mode": "hard" })).await.unwrap();
+    assert_eq!(qemu.next_event().await, changed(VmRunState::IoError));
+    // It is told to go on, fails again, and nobody is told of that.
+    let told = tokio::time::timeout(Duration::from_secs(7), qemu.next_event()).await;
+    assert!(told.is_err(), "nothing new has happened: {told:?}");
+    array.offer("waiter").await;
+    assert_eq!(qemu.next_event().await, changed(VmRunState::Running));
+    qemu.stop(&config.vm, StopHow::Kill).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use lifeboat_brain::message::{Command, FromAgent, Hello, Outcome, PROTOCOL, ToAg
 use lifeboat_client::Client;
 use lifeboat_model::{BootId, Epoch, HostName};
 use lifeboat_transport::{
+    Identity,
+    ca::Authority,
     connect,
-    credentials::Credentials,
+    credentials::{Credentials, KeyAndRequest},
     frame::{FrameReader, FrameWriter},
     join::Newcomer,
     tls::{self, Protocol, controller_name},
@@ -43,6 +45,15 @@ impl Host {
         let token = JoinToken::parse(&client.create_token(name).await?.token)?;
         let credentials = Newcomer::new(name.clone(), token)?.ask(LOCALHOST, port, LIMIT).await?;
         Ok(Self { name: name.clone(), port, credentials })
+    }
+
+    /// A host that a controller knows, with credentials that its authority signs without being asked over the network.
+    pub fn signed(name: HostName, port: u16, authority: &Authority) -> Result<Self, Failure> {
+        let request = KeyAndRequest::generate()?;
+        let certificate = authority.sign_csr(request.request_pem(), &Identity::Host(name.clone()))?;
+        let credentials =
+            request.into_credentials(&certificate, authority.certificate_pem(), &authority.fingerprint())?;
+        Ok(Self { name, port, credentials })
     }
 
     /// Connects its agent, in a new boot and with nothing running. Each command that it is given comes out of `commands`.

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod controller;
+pub mod farm;
 pub mod table;
 
 use std::{env, error::Error, fs, path::PathBuf};

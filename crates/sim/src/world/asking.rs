@@ -2,7 +2,7 @@
 
 use lifeboat_brain::{fleet::Input, host::HostInput};
 use lifeboat_model::{
-    HostName, Seconds, VmName,
+    HostName, Seconds, Time, VmName,
     liveness::{EvidenceSource, Saying},
     spec::FenceSpec,
 };
@@ -15,6 +15,8 @@ const POWER_LIMIT: Seconds = Seconds::new(10);
 const VM_LIMIT: Seconds = Seconds::from_millis(900);
 /// The longest that a look at another host's agent takes.
 const PEER_LIMIT: Seconds = Seconds::from_millis(800);
+/// How often what is sent to a VM that does not answer is sent again.
+const ASKS_AGAIN: Seconds = Seconds::from_millis(100);
 /// The longest that a reference may take to accept a connection.
 const REFERENCE_LIMIT: Seconds = Seconds::from_millis(500);
 
@@ -49,14 +51,23 @@ impl World {
 
     /// A controller looks at a VM once.
     pub(super) fn ask_vm(&mut self, controller: usize, life: u32, host: HostName, vm: VmName) {
+        let until = self.now + VM_LIMIT;
+        self.asks_vm(controller, life, host, vm, until);
+    }
+
+    /// It waits for an answer: what stood still when it was asked answers when it goes on.
+    pub(super) fn asks_vm(&mut self, controller: usize, life: u32, host: HostName, vm: VmName, until: Time) {
         // VMs have a network of their own, which nothing cuts as long as their host runs; the controller has one way out.
         let cut = self.controllers[controller].ports.is_cut(Network::Management);
-        let (says, span) = if !cut && self.answers(&vm) {
-            (Saying::Lives, Seconds::from_millis(5))
+        let source = EvidenceSource::Service { vm: vm.clone() };
+        if !cut && self.answers(&vm) {
+            self.evidence_comes(controller, life, host, source, Saying::Lives, Seconds::from_millis(5));
+        } else if self.now >= until {
+            self.evidence_comes(controller, life, host, source, Saying::Silent, Seconds::ZERO);
         } else {
-            (Saying::Silent, VM_LIMIT)
-        };
-        self.evidence_comes(controller, life, host, EvidenceSource::Service { vm }, says, span);
+            let span = ASKS_AGAIN.min(until.since(self.now));
+            self.after(span, Event::AsksVm { controller, life, host, vm, until });
+        }
     }
 
     /// A controller looks whether its own network works.

@@ -4,7 +4,7 @@ use lifeboat_brain::{
     fleet::{Input, OpId, VolumeChange},
     host::{HostInput, Operation},
 };
-use lifeboat_model::{ArrayName, Epoch, FenceName, Generation, HostName, VmName, VolumeName, liveness::Saying};
+use lifeboat_model::{ArrayName, Epoch, FenceName, Generation, HostName, Time, VmName, VolumeName, liveness::Saying};
 
 use super::{
     World,
@@ -65,6 +65,8 @@ pub(super) enum Event {
     ControllerLooks { controller: usize, life: u32, sequence: u64, vm: VmName },
     /// An agent's look for a health check ends.
     AgentLooks { host: HostIx, life: u32, sequence: u64, vm: VmName },
+    /// A controller still waits for a VM to answer.
+    AsksVm { controller: usize, life: u32, host: HostName, vm: VmName, until: Time },
     /// A machine that hung goes on.
     Thaws { host: HostIx, boot: u32 },
     /// A controller that stood still goes on.
@@ -121,6 +123,7 @@ impl World {
                 self.controller_looks(controller, life, sequence, &vm);
             }
             Event::AgentLooks { host, life, sequence, vm } => self.agent_looks(host, life, sequence, &vm),
+            Event::AsksVm { controller, life, host, vm, until } => self.asks_vm(controller, life, host, vm, until),
             Event::Thaws { host, boot } => self.thaws(host, boot),
             Event::ControllerThaws { controller, life } => self.controller_thaws(controller, life),
         }
@@ -157,6 +160,7 @@ impl World {
             | Event::Lease { controller, .. }
             | Event::ControllerTold { controller, .. }
             | Event::ControllerLooks { controller, .. }
+            | Event::AsksVm { controller, .. }
             | Event::CheckEnds { controller, .. } => Some(*controller),
             Event::Arrives { link, to: Direction::ToController, .. } => Some(self.links[*link as usize].controller),
             _ => None,

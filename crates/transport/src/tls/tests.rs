@@ -270,6 +270,51 @@ async fn a_bmc_is_trusted_by_its_authority_its_own_certificate_or_its_pin() {
     }
 }
 
+/// What a BMC shows that signed its certificate itself, so long before now and for so long.
+fn self_signed(address: &str, from: Duration, span: Duration) -> ServerCertificate {
+    let mut params = rcgen::CertificateParams::new([address.to_owned()]).expect("a name");
+    let begin = SystemTime::now() - from;
+    (params.not_before, params.not_after) = (begin.into(), (begin + span).into());
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("signed");
+    let key = rustls_pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    ServerCertificate { chain: vec![certificate.der().clone()], key }
+}
+
+#[tokio::test]
+async fn a_bmc_that_signed_itself_is_trusted_when_it_is_named_and_then_for_ever() {
+    let address = || ServerName::try_from("192.0.2.7").expect("an address");
+    for (span, refused) in [(HOUR * 1000, TlsFault::Foreign), (HOUR, TlsFault::Expired)] {
+        let certificate = self_signed("192.0.2.7", HOUR * 48, span);
+        let leaf = certificate.chain[0].clone();
+        let server = https_config(certificate).expect("config");
+        for trust in [BmcTrust::Pin(Fingerprint::of(&leaf)), BmcTrust::Authorities(vec![leaf.clone()])] {
+            let (_, connected) = shake(&server, &bmc_config(&trust).expect("config"), address()).await;
+            connected.expect("it is this very certificate that is trusted, whatever its dates");
+        }
+        let strangers = BmcTrust::Authorities(vec![authority().certificate().clone()]);
+        let (_, connected) = shake(&server, &bmc_config(&strangers).expect("config"), address()).await;
+        assert_eq!(TlsFault::of(&connected.expect_err("refused")), refused);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_certificate_of_a_bmc_is_refused_where_its_authority_is_trusted_and_taken_where_it_is_pinned() {
+    let bmcs = authority();
+    let address = || ServerName::try_from("192.0.2.7").expect("an address");
+    let now = SystemTime::now();
+    let old = Validity { from: now - HOUR * 48, until: now - HOUR * 24 };
+    let certificate = bmcs.issue_server_for(&[address()], old).expect("issued");
+    let leaf = certificate.chain[0].clone();
+    let server = https_config(certificate).expect("config");
+    let by_authority = bmc_config(&BmcTrust::Authorities(vec![bmcs.certificate().clone()])).expect("config");
+    let (_, connected) = shake(&server, &by_authority, address()).await;
+    assert_eq!(TlsFault::of(&connected.expect_err("refused")), TlsFault::Expired);
+    let by_pin = bmc_config(&BmcTrust::Pin(Fingerprint::of(&leaf))).expect("config");
+    let (_, connected) = shake(&server, &by_pin, address()).await;
+    connected.expect("a pin names the certificate itself");
+}
+
 #[tokio::test]
 async fn tls_1_2_is_for_bmcs_alone() {
     let authority = authority();

@@ -3,6 +3,10 @@
 //! Events only wake the watcher; what it then tells is what QEMU says when asked (`query-status`), so that a lost or
 //! doubled event changes nothing. A guest that has ended leaves its process paused (`-action shutdown=pause`), so that how
 //! it ended is seen even when the agent was not there; the watcher then ends the process.
+//!
+//! A guest that stands still because a volume gave an I/O error has lost nothing: QEMU keeps what failed and repeats it when it
+//! is told to go on. So it is told so every few seconds, for as long as it stands still, and goes on when its array is back.
+//! While it fails again nobody is told anything new.
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
@@ -20,6 +24,12 @@ use crate::qmp::{Events, Notice, Qmp, QmpError};
 
 /// How often a monitor that cannot be reached is tried again.
 const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a guest that stands still for an I/O error is told to go on.
+const GO_ON_EVERY: Duration = Duration::from_secs(5);
+
+/// How long an I/O that is repeated may take to fail again.
+const FAILS_WITHIN: Duration = Duration::from_millis(500);
 
 /// How often the VM's logs are looked at for their size.
 const BOUND_LOGS_EVERY: Duration = Duration::from_secs(30);
@@ -115,7 +125,8 @@ async fn follow(slot: &Slot, running: &Running, qmp: &Qmp, events: &mpsc::Sender
     // Before the question, so that no change falls between the two.
     let mut notices = qmp.events();
     loop {
-        match ask(qmp).await? {
+        let found = ask(qmp).await?;
+        match found {
             GuestState::Lives(state) => {
                 if running.set_state(state) {
                     let event = VmEvent::StateChanged { vm: slot.vm.clone(), generation: running.generation, state };
@@ -133,8 +144,38 @@ async fn follow(slot: &Slot, running: &Running, qmp: &Qmp, events: &mpsc::Sender
                 return Ok(VmExit::ProcessDied { detail: "its start was never finished".to_owned() });
             }
         }
-        if wake(&mut notices).await {
+        let ends = match found {
+            GuestState::Lives(VmRunState::IoError) => until_it_goes_on(running, qmp, &mut notices).await?,
+            _ => wake(&mut notices).await,
+        };
+        if ends {
             pending().await
+        }
+    }
+}
+
+/// Tells a guest that stands still for an I/O error to go on, now and then, until it does or something else has happened;
+/// true when QEMU itself was told to end.
+async fn until_it_goes_on(running: &Running, qmp: &Qmp, notices: &mut Events) -> Result<bool, QmpError> {
+    loop {
+        tokio::select! {
+            ends = wake(notices) => if ends || ask(qmp).await? != GuestState::Lives(VmRunState::IoError) {
+                return Ok(ends);
+            },
+            () = sleep(GO_ON_EVERY) => {
+                if running.is_being_stopped() || running.is_doomed() {
+                    continue;
+                }
+                // Refused, it stands still as before.
+                let _ = qmp.execute("cont", json!({})).await;
+                sleep(FAILS_WITHIN).await;
+                if was_told_to_end(notices) {
+                    return Ok(true);
+                }
+                if ask(qmp).await? != GuestState::Lives(VmRunState::IoError) {
+                    return Ok(false);
+                }
+            }
         }
     }
 }
