@@ -49,6 +49,7 @@ mod judging;
 mod leaving;
 mod maintenance;
 mod operator;
+mod orders;
 mod paths;
 mod planning;
 mod policies;
@@ -68,11 +69,11 @@ pub use fencing::{DeviceSaid, FenceChecked, FenceWait, Fencing, Rung, RungNow, R
 pub use hardware::{HardwareRecord, HardwareSettings, Suspect};
 pub use hosts::{HostState, Link};
 pub use io::{
-    Answer, Effect, FenceProof, Input, LinkId, ObjectKind, OpId, OperatorOrder, Output, PlanId, RecoveryId, Refusal,
-    RefusalKind, RequestId, VmAction, VolumeChange, VolumeOutcome,
+    Effect, FenceProof, Input, LinkId, OpId, Output, PlanId, RecoveryId, RequestId, VolumeChange, VolumeOutcome,
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
 pub use lifeboat_model::spec::LeavePolicy;
+pub use orders::{Answer, ObjectKind, OperatorOrder, Refusal, RefusalKind, VmAction};
 pub use policies::{Policies, Policy, WhenIsolated};
 pub use settings::{DrillTimes, Failback, Flapping, HealthSettings, LeavingSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;
@@ -171,7 +172,11 @@ impl Brain {
             Input::References { reached } => self.references_answered(reached),
             Input::Operator { request, order } => self.operator(request, order),
         }
-        while let Some(timer) = self.timers.pop(self.now) {
+        loop {
+            if self.is_heard_still() {
+                continue;
+            }
+            let Some(timer) = self.timers.pop(self.now) else { break };
             self.timer(timer);
         }
         self.plan_if_needed();

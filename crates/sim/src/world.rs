@@ -40,6 +40,7 @@ mod health;
 mod hypervisor;
 mod machine;
 mod network;
+mod settled;
 mod store;
 
 pub use array::{ArrayFault, ArrayWorld, VolumeWorld};

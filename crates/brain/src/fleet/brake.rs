@@ -106,6 +106,11 @@ impl Brake {
         self.silent.keys()
     }
 
+    /// Whether it holds any host.
+    pub(super) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     fn unconfirmed(&self) -> u64 {
         self.silent.values().filter(|confirmed| !**confirmed).count() as u64 + self.failed.len() as u64
     }

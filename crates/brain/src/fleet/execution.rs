@@ -463,6 +463,11 @@ impl Brain {
 
     fn order_configure(&mut self, vm: &VmName, host: &HostName) {
         let Some(spec) = self.declared.vms.get(vm).cloned() else { return };
+        // What was ordered under the plan before is answered under this one. Said again with each of many plans it would
+        // fill the agent's queue, which would fail the VM and lead to the next plan.
+        if self.vms.get(vm).is_some_and(|record| self.commands.has(vm, record.generation)) {
+            return;
+        }
         let mut attachments = Vec::with_capacity(spec.volumes.len());
         for volume in &spec.volumes {
             assert!(self.is_mapped(volume, host), "{vm} is configured on {host} before its volume {volume} is there");

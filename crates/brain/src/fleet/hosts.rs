@@ -19,6 +19,7 @@ use lifeboat_model::{
     hardware::{HardwareSeen, HardwareSource},
     liveness::{EvidenceSource, Judgement, VerdictRule},
     running::RunningVm,
+    spec::Isolation,
     trace::What,
 };
 
@@ -31,7 +32,7 @@ use super::{
     records::{HostCondition, HostRecord, Phase, Severity},
     timers::Timer,
 };
-use crate::message::{FromAgent, Hello, PROTOCOL, ToAgent};
+use crate::message::{FromAgent, Hello, PROTOCOL, Pledge, ToAgent};
 
 /// The link that a host's agent uses now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct HostState {
     pub heard: Time,
     /// How it is judged.
     pub policy: Policy,
+    /// What it does when it is cut off, as it is declared and set.
+    pub(in crate::fleet) isolation: Isolation,
     /// What other sources said of it.
     pub evidence: EvidenceSet,
     /// The verdict on it while it is up.
@@ -91,6 +94,7 @@ impl HostState {
         Self {
             record,
             policy,
+            isolation: Isolation::default(),
             evidence: EvidenceSet::default(),
             judgement: Judgement { verdict: heard.verdict(), rule: heard, since_us: Time::default() },
             earlier: VecDeque::new(),
@@ -142,9 +146,10 @@ impl Brain {
     }
 
     pub(super) fn agent_said(&mut self, name: &HostName, link: LinkId, message: FromAgent) {
-        if let FromAgent::Hello(hello) = message {
-            self.hello(name, link, hello);
-            return;
+        match message {
+            FromAgent::Hello(hello) => return self.hello(name, link, hello),
+            FromAgent::Heartbeat { sequence, pledge } => return self.beats(name, link, sequence, pledge),
+            _ => {}
         }
         let heard = self.now;
         let Some(host) = self.hosts.get_mut(name) else { return };
@@ -157,12 +162,7 @@ impl Brain {
         }
         let Some(host) = self.hosts.get_mut(name) else { return };
         match message {
-            FromAgent::Hello(_) => {}
-            FromAgent::Heartbeat { sequence, pledge } => {
-                self.pledged(name, pledge);
-                let lease_ms = self.grant(name);
-                self.say(name, ToAgent::Heard { sequence, lease_ms });
-            }
+            FromAgent::Hello(_) | FromAgent::Heartbeat { .. } => {}
             FromAgent::Probed { nonce } => {
                 if host.probe == Some(nonce) {
                     host.probe = None;
@@ -179,6 +179,27 @@ impl Brain {
             FromAgent::Hardware { readings } => self.hardware_told(name, readings),
             FromAgent::PeerSeen { host, says, detail } => self.peer_seen(name, &host, says, detail),
         }
+    }
+
+    /// An agent lives. Nearly all that is heard is this, so its host is looked up once where nothing has changed.
+    fn beats(&mut self, name: &HostName, link: LinkId, sequence: u64, pledge: Pledge) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        if host.link.as_ref().is_none_or(|now| now.id != link) {
+            return;
+        }
+        host.heard = host.heard.max(now);
+        let (silent, pledges) = (host.judgement.rule != VerdictRule::Heard, host.record.pledge != pledge);
+        let leased = host.isolation != Isolation::Keep;
+        if silent {
+            self.judge(name);
+        }
+        if pledges {
+            self.pledged(name, pledge);
+        }
+        let lease_ms = if leased { self.grant(name) } else { 0 };
+        let message = ToAgent::Heard { sequence, lease_ms };
+        self.journal.effects.push(Effect::Say { host: name.clone(), link, message });
     }
 
     /// Says something to a host's agent, if it has a link.

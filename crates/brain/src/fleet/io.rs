@@ -9,12 +9,15 @@ use lifeboat_model::{
     fleet::Fleet,
     health::CheckReport,
     liveness::{EvidenceSource, Saying},
-    spec::{ArraySpec, CheckSpec, Declaration, FenceSpec, VolumeSpec},
+    spec::{ArraySpec, CheckSpec, FenceSpec, VolumeSpec},
     trace::TraceEvent,
 };
 use serde::{Deserialize, Serialize};
 
-use super::records::{EventRecord, Severity};
+use super::{
+    orders::{Answer, OperatorOrder, Refusal},
+    records::{EventRecord, Severity},
+};
 use crate::message::{FromAgent, Pledge, ToAgent};
 
 macro_rules! numbers {
@@ -168,141 +171,6 @@ pub enum VolumeOutcome {
     },
 }
 
-/// What an operator wants of a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VmAction {
-    /// It shall run; also tries a VM again that was given up.
-    Start,
-    /// It shall not run.
-    Stop,
-    /// It shall be stopped and started.
-    Restart,
-    /// Lifeboat shall leave it alone: no restart, no recovery, no stop.
-    Disable,
-    /// Lifeboat shall look after it again.
-    Enable,
-}
-
-/// Kinds of declared objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectKind {
-    /// An SLA class.
-    Class,
-    /// A host.
-    Host,
-    /// An array.
-    Array,
-    /// A volume.
-    Volume,
-    /// A VM.
-    Vm,
-    /// A dependency group.
-    Group,
-    /// A placement rule.
-    Rule,
-    /// A restart rule.
-    Restart,
-    /// A start order.
-    Order,
-    /// A check of VMs.
-    Check,
-}
-
-impl ObjectKind {
-    /// The word for one in a stored key.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Class => "class",
-            Self::Host => "host",
-            Self::Array => "array",
-            Self::Volume => "volume",
-            Self::Vm => "vm",
-            Self::Group => "group",
-            Self::Rule => "rule",
-            Self::Restart => "restart",
-            Self::Order => "order",
-            Self::Check => "check",
-        }
-    }
-}
-
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Vm => "VM",
-            Self::Restart => "restart rule",
-            Self::Order => "start order",
-            other => other.key(),
-        })
-    }
-}
-
-/// What an operator wants.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OperatorOrder {
-    /// Make the fleet so: create what is new, change what differs, leave the rest.
-    Apply(Box<Declaration>),
-    /// Forget an object.
-    Delete {
-        /// Its kind.
-        kind: ObjectKind,
-        /// Its name.
-        name: String,
-    },
-    /// Do something with a VM.
-    Vm {
-        /// The VM.
-        vm: VmName,
-        /// What.
-        action: VmAction,
-    },
-    /// The operator gives their word that a failed host is off and stays off until it has booted anew.
-    ConfirmOff {
-        /// The host.
-        host: HostName,
-    },
-    /// Move a VM to a host. Until VMs move while they run, it is stopped and started.
-    Move {
-        /// The VM.
-        vm: VmName,
-        /// Where to.
-        to: HostName,
-    },
-    /// Empty a host: it gets no VMs any more, and those that it has move elsewhere as far as there is room. An order to end
-    /// its maintenance ends this too.
-    Drain {
-        /// The host.
-        host: HostName,
-    },
-    /// Bring the VMs that belong to a host back to it.
-    Failback {
-        /// The host.
-        host: HostName,
-    },
-    /// Keep a host from getting VMs, or let it have them again.
-    Maintenance {
-        /// The host.
-        host: HostName,
-        /// Whether it is in maintenance.
-        on: bool,
-        /// Why, for other people; none: what was noted before stays.
-        note: Option<String>,
-        /// After this it ends by itself; none: when it is ended.
-        ends_after: Option<Seconds>,
-    },
-}
-
-impl OperatorOrder {
-    /// A host is in maintenance until an operator ends it, or no longer.
-    #[must_use]
-    pub const fn maintenance(host: HostName, on: bool) -> Self {
-        Self::Maintenance { host, on, note: None, ends_after: None }
-    }
-}
-
 /// What the brain wants done. The body carries effects out only after the writes of the same output are durable.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -443,43 +311,6 @@ pub enum VolumeChange {
     Map,
     /// Take it from the host.
     Unmap,
-}
-
-/// What an operator is told when their order was taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// Objects that are new.
-    pub created: Vec<String>,
-    /// Objects that differ from before.
-    pub changed: Vec<String>,
-    /// How many objects are as they were.
-    pub unchanged: u64,
-    /// What the operator should know beside.
-    pub warnings: Vec<String>,
-}
-
-/// Why an operator's order was not taken. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Refusal {
-    /// What kind of refusal.
-    pub kind: RefusalKind,
-    /// Why, for a person.
-    pub message: String,
-    /// What to do, for a person.
-    pub advice: Option<String>,
-}
-
-/// Kinds of refusals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalKind {
-    /// The order itself is wrong.
-    Invalid,
-    /// It names what is not there.
-    NotFound,
-    /// It cannot be done as things are.
-    Conflict,
 }
 
 /// What one call of the brain gives: first the writes, all or none; then, when they are durable, the effects in order.

@@ -155,6 +155,21 @@ impl Brain {
         })
     }
 
+    /// Whether the first timer is for the silence of a host that has been heard since it was set. Nearly all are: they are
+    /// put off, and nothing else is done.
+    pub(super) fn is_heard_still(&mut self) -> bool {
+        let Some(Timer::Silence(name)) = self.timers.first(self.now) else { return false };
+        // While hosts are held, a host that is heard is let go.
+        let Some(host) = self.hosts.get(name).filter(|_| !self.brake.holds_any()) else { return false };
+        let due = host.heard + host.policy.suspect_after_s;
+        let heard = due > self.now && host.judgement.rule == VerdictRule::Heard;
+        if !heard || !matches!(host.record.condition, HostCondition::Up) {
+            return false;
+        }
+        self.timers.put_off(due);
+        true
+    }
+
     /// Judges a host by what is known now.
     pub(super) fn judge(&mut self, name: &HostName) {
         let now = self.now;

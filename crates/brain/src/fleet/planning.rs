@@ -23,8 +23,18 @@ use super::{
 /// After a plan was refused by the checker it is made again at the next change, and after this at the latest.
 const REFUSED_PAUSE: Seconds = Seconds::new(10);
 
-/// How much the planner searches: some tens of milliseconds, so that whoever is heard meanwhile does not wait for it.
+/// How much the planner searches at most: some tens of milliseconds, so that whoever is heard meanwhile does not wait for it.
 pub(super) const EFFORT: u64 = 200_000;
+/// How much it searches for each VM that gets a place: a few of them are soon placed as well as they can be.
+const EFFORT_A_VM: u64 = 5_000;
+
+/// How much the planner searches for a request.
+fn effort(fleet: &Fleet, request: &Request) -> u64 {
+    let lost = |vm: &&lifeboat_model::fleet::Vm| vm.host.as_ref().is_some_and(|host| request.failed.contains(host));
+    let enough = usize::try_from(EFFORT / EFFORT_A_VM).unwrap_or(usize::MAX);
+    let vms = request.place.len() + fleet.vms.iter().filter(lost).take(enough).count();
+    EFFORT.min(EFFORT_A_VM * vms as u64)
+}
 
 impl Brain {
     /// The fleet as it is: what runs where, which hosts take VMs. VMs of failed hosts are still shown there.
@@ -212,7 +222,7 @@ impl Brain {
 
     /// A plan that the checker has accepted; none: it was refused, which is reported.
     fn plan(&mut self, fleet: &Fleet, request: &Request, room: RoomMaking) -> Option<Plan> {
-        let options = Options { effort: EFFORT, room, ..Options::default() };
+        let options = Options { effort: effort(fleet, request), room, ..Options::default() };
         let problem = match lifeboat_planner::plan(fleet, request, &options) {
             Ok(plan) => {
                 let violations = lifeboat_plancheck::check(fleet, request, &plan);

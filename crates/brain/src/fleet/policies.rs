@@ -182,8 +182,11 @@ impl Brain {
     /// Lets hosts be judged as their policies say now.
     pub(super) fn adopt_policies(&mut self) {
         for name in std::mem::take(&mut self.policies_due) {
-            let policy = self.policy_named(self.policy_name(&name));
+            let (policy, isolation) = (self.policy_named(self.policy_name(&name)), self.isolation(&name));
             let now = self.now;
+            if let Some(host) = self.hosts.get_mut(&name) {
+                host.isolation = isolation;
+            }
             let Some(host) = self.hosts.get_mut(&name).filter(|host| host.policy != policy) else { continue };
             let before = std::mem::replace(&mut host.policy, policy);
             if host.record.condition != HostCondition::Up {

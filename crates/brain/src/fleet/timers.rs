@@ -1,6 +1,9 @@
 //! Points in time at which the brain wants to be woken.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, binary_heap::PeekMut},
+};
 
 use lifeboat_model::{CheckName, GroupName, HostName, Time, VmName, VolumeName};
 
@@ -47,24 +50,32 @@ pub(super) enum Timer {
     Settle,
 }
 
+/// All timers that are set.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    due: BTreeSet<(Time, Timer)>,
     at: BTreeMap<Timer, Time>,
+    /// By time, and with them some that have been set anew or cancelled since; the first is none of these.
+    due: BinaryHeap<Reverse<(Time, Timer)>>,
+    /// How many those are.
+    stale: usize,
 }
 
 impl Timers {
     /// Sets a timer, in place of the one of the same kind.
     pub(super) fn set(&mut self, timer: Timer, at: Time) {
-        if let Some(old) = self.at.insert(timer.clone(), at) {
-            self.due.remove(&(old, timer.clone()));
+        match self.at.insert(timer.clone(), at) {
+            Some(old) if old == at => return,
+            Some(_) => self.stale += 1,
+            None => {}
         }
-        self.due.insert((at, timer));
+        self.due.push(Reverse((at, timer)));
+        self.tidy();
     }
 
     pub(super) fn cancel(&mut self, timer: &Timer) {
-        if let Some(old) = self.at.remove(timer) {
-            self.due.remove(&(old, timer.clone()));
+        if self.at.remove(timer).is_some() {
+            self.stale += 1;
+            self.tidy();
         }
     }
 
@@ -73,16 +84,95 @@ impl Timers {
     }
 
     pub(super) fn next(&self) -> Option<Time> {
-        self.due.first().map(|(at, _)| *at)
+        self.due.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// The first timer, if it is due.
+    pub(super) fn first(&self, now: Time) -> Option<&Timer> {
+        self.due.peek().filter(|Reverse((at, _))| *at <= now).map(|Reverse((_, timer))| timer)
     }
 
     /// Takes the first timer that is due.
     pub(super) fn pop(&mut self, now: Time) -> Option<Timer> {
-        if self.due.first()?.0 > now {
-            return None;
-        }
-        let (_, timer) = self.due.pop_first()?;
+        self.first(now)?;
+        let Reverse((_, timer)) = self.due.pop()?;
         self.at.remove(&timer);
+        self.tidy();
         Some(timer)
+    }
+
+    /// Puts the first timer off. What is put off again and again costs less so than if it were taken and set.
+    pub(super) fn put_off(&mut self, to: Time) {
+        let Some(mut first) = self.due.peek_mut() else { return };
+        let Reverse((at, timer)) = &mut *first;
+        if let Some(known) = self.at.get_mut(timer) {
+            (*known, *at) = (to, to);
+        }
+        drop(first);
+        self.tidy();
+    }
+
+    /// Takes away what is no longer so, where it stands first or is the most of all.
+    fn tidy(&mut self) {
+        if self.stale == 0 {
+            return;
+        }
+        let at = &self.at;
+        let holds = |due: &Reverse<(Time, Timer)>| at.get(&due.0.1) == Some(&due.0.0);
+        if self.stale > at.len() + 64 {
+            self.due.retain(holds);
+            self.stale = self.due.len() - at.len();
+        }
+        while let Some(first) = self.due.peek_mut()
+            && !holds(&first)
+        {
+            PeekMut::pop(first);
+            self.stale -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A timer for each number, of which there are few.
+    fn timer(number: u64) -> Timer {
+        Timer::Command(CommandId(number))
+    }
+
+    #[test]
+    fn timers_come_when_they_are_due_however_often_they_were_set_put_off_and_cancelled() {
+        let (mut timers, mut plain) = (Timers::default(), BTreeMap::new());
+        let mut state = 1_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for now in 0..20_000 {
+            let (number, at) = (random(300), Time::from_micros(now + random(2000)));
+            match random(4) {
+                0 => {
+                    timers.cancel(&timer(number));
+                    plain.remove(&timer(number));
+                }
+                1 => {
+                    let first = timers.due.peek().map(|Reverse((_, timer))| timer.clone());
+                    timers.put_off(at);
+                    plain.extend(first.map(|first| (first, at)));
+                }
+                _ => {
+                    timers.set(timer(number), at);
+                    plain.insert(timer(number), at);
+                }
+            }
+            assert_eq!(timers.next(), plain.values().min().copied());
+            assert_eq!(timers.at, plain);
+            while let Some(due) = timers.pop(Time::from_micros(now)) {
+                assert!(plain.remove(&due).is_some_and(|at| at <= Time::from_micros(now)), "{due:?}");
+            }
+            assert!(plain.values().all(|at| *at > Time::from_micros(now)));
+            assert!(timers.due.len() <= 2 * timers.at.len() + 65, "what was cancelled does not pile up");
+        }
     }
 }

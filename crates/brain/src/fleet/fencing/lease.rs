@@ -59,10 +59,8 @@ impl Brain {
     /// Has something written from time to time, so that leases may be granted.
     pub(in crate::fleet) fn show_lead(&mut self) {
         self.timers.set(Timer::Lead, self.now + Seconds::from_micros(LEADS_FOR.micros() / 3));
-        let up = |(name, host): (&HostName, &super::super::HostState)| {
-            host.link.is_some() && self.isolation(name) != Isolation::Keep
-        };
-        if self.hosts.iter().any(up) {
+        let leased = |host: &super::super::HostState| host.link.is_some() && host.isolation != Isolation::Keep;
+        if self.hosts.values().any(leased) {
             self.journal.raw.push((LEAD_KEY.to_owned(), Some(bytes(&self.now))));
         }
     }
