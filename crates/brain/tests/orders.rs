@@ -205,6 +205,21 @@ fn a_vm_that_shuts_itself_down_makes_room_for_one_that_waits() {
 }
 
 #[test]
+fn a_vm_that_is_ordered_to_run_while_the_news_of_its_shutdown_is_on_its_way_is_started_again() {
+    let mut world = up(&fleet::toml(3, 3), 3);
+    let v1 = [vm("v1")];
+    world.kill_vm(&vm("v1"), true);
+    order(&mut world, "v1", VmAction::Start);
+    world.run(1);
+    assert!(world.said("when it was ordered to run"), "the news came after the order");
+    world.until(60, "it runs again", |world| world.all_up(&v1));
+    world.run(60);
+    world.kill_vm(&vm("v1"), true);
+    world.run(60);
+    assert!(world.where_is(&vm("v1")).is_empty(), "a shutdown after that is its owner's will");
+}
+
+#[test]
 fn a_disabled_vms_end_makes_room_for_one_that_waits() {
     let text = fleet::toml(2, 4).replace("memory_mib = 16384", "memory_mib = 3072");
     let mut world = up(&text, 4);

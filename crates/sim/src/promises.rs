@@ -29,10 +29,6 @@ mod memory;
 
 use memory::Memory;
 
-/// A controller may not know for so long that a VM of an earlier stage has stopped answering: it stands still, is cut off or
-/// cannot store for up to five minutes at a time, and its successor asks the agents first.
-const NEWS_TAKE: Seconds = Seconds::new(420);
-
 /// A promise, by its number in the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,6 +80,8 @@ struct Known {
     last: Option<HostName>,
     /// The generation whose start was ordered last of an agent, and when that was first done.
     ordered: Option<(Generation, Time)>,
+    /// Whether its stop was ordered since: a process that begins all the same is undone, and takes no start slot.
+    undone: bool,
     was_ready: bool,
     unready_at: Option<Time>,
 }
@@ -114,10 +112,18 @@ pub struct Promises {
     owners: BTreeMap<VolumeName, VmName>,
     mapped: BTreeMap<VolumeName, BTreeSet<HostName>>,
     memory: Memory,
+    /// For so long a leader may not know that a VM of an earlier stage has stopped answering: its successor asks the agents
+    /// first.
+    news: Seconds,
     now: Time,
 }
 
 impl Promises {
+    /// Promises of a world in which a leader knows after so long at most what has stopped answering.
+    pub(crate) fn new(news: Seconds) -> Self {
+        Self { news, ..Self::default() }
+    }
+
     /// The first promise that was broken.
     #[must_use]
     pub fn broken(&self) -> Option<&Violation> {
@@ -236,8 +242,11 @@ impl Promises {
     fn takes_room(&mut self, vm: &VmName, host: &HostName, demand: &Resources) {
         let now = self.now;
         let limit = self.limits.starts_per_host;
+        let undone = self.vms.get(vm).is_some_and(|known| known.undone);
         let Some(known) = self.hosts.get_mut(host) else { return };
-        known.starting.insert(vm.clone());
+        if !undone {
+            known.starting.insert(vm.clone());
+        }
         let (starting, limit) = (known.starting.len() as u64, known.starts.unwrap_or(limit));
         let mut over = None;
         for (resource, amount) in demand {
@@ -260,7 +269,7 @@ impl Promises {
         let group = &self.groups[group];
         for earlier in group.stages[..stage].iter().flatten() {
             let Some(known) = self.vms.get(earlier) else { continue };
-            let fresh = known.unready_at.is_some_and(|at| now.since(at) <= NEWS_TAKE);
+            let fresh = known.unready_at.is_some_and(|at| now.since(at) <= self.news);
             if known.was_ready || fresh || !self.memory.surely_wanted(earlier, now) {
                 continue;
             }
@@ -286,8 +295,16 @@ impl Promises {
         // An order that is repeated is no new one.
         let newer = |known: &&mut Known| known.ordered.is_none_or(|(before, _)| before < generation);
         if let Some(known) = self.vms.get_mut(vm).filter(newer) {
-            known.ordered = Some((generation, now));
+            (known.ordered, known.undone) = (Some((generation, now)), false);
         }
+    }
+
+    /// A VM's stop is ordered of an agent.
+    pub(crate) fn stop_ordered(&mut self, vm: &VmName) {
+        if let Some(known) = self.vms.get_mut(vm) {
+            known.undone = true;
+        }
+        self.stopping(vm);
     }
 
     /// A VM is being stopped: it takes no start slot any more.

@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod draw;
+mod health;
 mod mend;
 mod more;
 mod profile;

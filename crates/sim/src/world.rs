@@ -69,6 +69,9 @@ pub struct WorldSettings {
     pub controllers: usize,
     /// How long a leader's lease on the store runs, where there are several.
     pub lease: Seconds,
+    /// For so long at most a leader may not know that a VM has stopped answering; controllers that stand still, are cut off
+    /// or cannot store for long need more.
+    pub news: Seconds,
     /// How long things take.
     pub times: WorldTimes,
     /// Whether a timeline for people is kept.
@@ -89,6 +92,7 @@ impl WorldSettings {
             settings: Settings::default(),
             controllers: 1,
             lease: Seconds::new(10),
+            news: Seconds::new(120),
             times: WorldTimes::default(),
             timeline: true,
             trace: true,
@@ -182,7 +186,7 @@ impl World {
             host_output: lifeboat_brain::host::HostOutput::default(),
             fleet_output: lifeboat_brain::fleet::Output::default(),
             network: network::State::new(settings.seed),
-            promises: Promises::default(),
+            promises: Promises::new(settings.news),
             orders: VecDeque::new(),
             next_request: 0,
             believed: 0,

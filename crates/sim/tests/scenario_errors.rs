@@ -88,6 +88,16 @@ refused! {
     maintenance_that_is_on: of_script("maintenance h1 on\nmaintenance h1 on") => 2, "already";
     maintenance_that_is_off: of_script("maintenance h1 off") => 1, "not in maintenance";
 
+    a_service_that_is_well: of_script("service v1 on") => 1, "from the beginning";
+    a_service_that_fails_twice: of_script("service v1 off\n+5 service v1 off") => 2, "off already, since line 3";
+    a_service_of_no_vm: of_script("kill v1\nservice v9 off") => 2, "no VM `v9`";
+    a_service_neither_on_nor_off: of_script("service v1 slow") => 1, "neither `on` nor `off`";
+    a_guest_that_does_something_else: of_script("kill v2\nguest v1 sleep") => 2, "hang, panic or shutdown, not `sleep`";
+    a_guest_of_no_vm: of_script("guest v9 hang") => 1, "no VM `v9`";
+    a_controller_that_sees: of_script("controller 0 blind off") => 1, "from the beginning";
+    a_blind_controller_that_does_not_exist: of_script("controller 1 blind on") => 1, "no controller 1";
+    a_controller_neither_blind_nor_seeing: of_script("controller 0 blind") => 1, "is no command";
+
     an_expected_host_that_does_not_exist: of_expect("state = { v1 = 'up' }\nhost = { v1 = 'h9' }") => 2, "no host `h9`";
     an_expected_vm_that_does_not_exist: of_expect("host = { v9 = 'h1' }") => 1, "no VM `v9`";
     an_expected_state_of_nobody: of_expect("state = { x = 'up' }") => 1, "no VM and no host `x`";

@@ -81,8 +81,23 @@ fn a_generation_that_has_ended_on_a_host_is_not_begun_there_again_by_another_lea
 }
 
 #[test]
+fn a_start_that_is_undone_before_its_process_begins_takes_no_slot() {
+    holds(214, Profile::Hell, 10, &[]);
+}
+
+#[test]
 fn an_order_that_has_no_answer_yet_may_have_undone_one_that_was_acknowledged() {
     holds(365, Profile::Hell, 10, &[0, 1, 2, 4, 6]);
+}
+
+#[test]
+fn an_order_to_start_is_not_forgotten_for_the_news_of_an_earlier_shutdown() {
+    holds(1041, Profile::Hell, 6, &[]);
+}
+
+#[test]
+fn vms_that_are_started_all_at_once_do_not_fill_the_queues_of_their_agents() {
+    holds(544, Profile::Hell, 10, &[]);
 }
 
 #[test]

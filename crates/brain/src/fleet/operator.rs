@@ -283,6 +283,9 @@ impl Brain {
         self.journal.vms.insert(name.clone());
         let said = format!("VM {name}");
         let same = self.vms.get(name) == Some(&before);
+        if let Some(vm) = self.vms.get_mut(name).filter(|_| matches!(action, VmAction::Start | VmAction::Restart)) {
+            vm.ordered = Some(self.now);
+        }
         Ok(if same {
             Answer { unchanged: 1, ..Answer::default() }
         } else {

@@ -218,6 +218,9 @@ pub struct VmRecord {
     pub born: Generation,
     /// What is wanted.
     pub wanted: Wanted,
+    /// When an operator last ordered it to run; none: nobody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<Time>,
     /// Whether Lifeboat looks after it.
     pub enabled: bool,
     /// Where it is in its life.
@@ -259,6 +262,7 @@ impl Default for VmRecord {
             generation: Generation(0),
             born: Generation(0),
             wanted: Wanted::Running,
+            ordered: None,
             enabled: true,
             phase: Phase::Stopped,
             last_host: None,

@@ -20,6 +20,10 @@ use super::{
 };
 use crate::message::Order;
 
+/// The news of a guest's shutdown may be on its way for so long, until its link is given up. What an operator has ordered
+/// meanwhile is the later word.
+const NEWS_TAKE: Seconds = Seconds::new(15);
+
 impl Brain {
     /// Changes a VM's phase, and all that is counted by phase.
     pub(super) fn set_phase(&mut self, name: &VmName, phase: Phase) {
@@ -219,6 +223,13 @@ impl Brain {
         let Some(vm) = self.vms.get_mut(name) else { return };
         if !vm.enabled {
             self.want_plan(format!("{name} has ended"));
+            return;
+        }
+        let ordered = vm.ordered.is_some_and(|at| self.now.since(at) < NEWS_TAKE);
+        if by_guest && ordered {
+            let text = format!("{name} shut itself down on {host} when it was ordered to run: it is started again");
+            self.tell(Severity::Info, text, |event| (event.host, event.vm) = (Some(host.clone()), Some(name.clone())));
+            self.want_plan(format!("{name} was ordered to run"));
             return;
         }
         if by_guest {

@@ -8,21 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lifeboat_brain::{
-    fleet::{
-        Brain, Effect, Input, LinkId, OperatorOrder, Output, RequestId, Settings, VolumeChange, VolumeOutcome,
-        records::Phase,
-    },
+    fleet::{Brain, Effect, Input, LinkId, OperatorOrder, Output, RequestId, Settings, VolumeChange},
     message::{FromAgent, Outcome, ToAgent},
 };
 use lifeboat_model::{
     Epoch, Generation, HostName, Seconds, Time, VmName, VolumeName,
-    attach::{Attachment, VolumePath},
     health::{CheckReport, CheckStatus},
     liveness::{EvidenceSource, Saying},
     spec::Declaration,
 };
 
 mod agent;
+mod array;
+mod asked;
 pub mod fleet;
 
 const MS: u64 = 1000;
@@ -463,27 +461,6 @@ impl World {
         true
     }
 
-    fn array(&mut self, volume: &VolumeName, host: &HostName, change: VolumeChange, fails: bool) -> VolumeOutcome {
-        if fails || !self.array_works || self.dead_volumes.contains(volume) {
-            return VolumeOutcome::Failed { problem: "the array is busy".to_owned(), retry_may_help: true };
-        }
-        let mapped = self.mapped.entry(volume.clone()).or_default();
-        match change {
-            VolumeChange::Unmap => {
-                mapped.remove(host);
-                VolumeOutcome::Unmapped
-            }
-            VolumeChange::Map => match mapped.iter().find(|other| *other != host) {
-                Some(other) => VolumeOutcome::MappedElsewhere(other.clone()),
-                None => {
-                    mapped.insert(host.clone());
-                    let path = VolumePath::File { path: format!("/volumes/{volume}") };
-                    VolumeOutcome::Mapped(Attachment { volume: volume.clone(), path })
-                }
-            },
-        }
-    }
-
     /// The promises, held against the world.
     fn check(&self) {
         let mut seen: BTreeMap<&VmName, &HostName> = BTreeMap::new();
@@ -509,36 +486,5 @@ impl World {
             self.step();
         }
         self.now = until;
-    }
-
-    /// How many outputs the brain has given.
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// Runs until something holds; panics with the log when it does not within a time.
-    pub fn until(&mut self, seconds: u64, what: &str, holds: impl Fn(&Self) -> bool) {
-        let end = self.now + Seconds::new(seconds);
-        while !holds(self) {
-            assert!(self.now < end && self.step(), "not within {seconds} s: {what}\n{}", self.log.join("\n"));
-        }
-    }
-
-    /// Whether the brain says that all of these VMs are up, and the world agrees.
-    pub fn all_up(&self, vms: &[VmName]) -> bool {
-        let Some(brain) = &self.brain else { return false };
-        vms.iter().all(|name| match brain.vms().get(name).map(|record| &record.phase) {
-            Some(Phase::Running { ready: Some(_), host }) => self.where_is(name) == [host.clone()],
-            _ => false,
-        })
-    }
-
-    /// Whether all recoveries have ended.
-    pub fn no_open_recovery(&self) -> bool {
-        self.brain.as_ref().is_some_and(|brain| brain.open_recoveries().next().is_none())
-    }
-
-    pub fn said(&self, text: &str) -> bool {
-        self.log.iter().any(|line| line.contains(text))
     }
 }

@@ -106,6 +106,14 @@ fn says(fault: &Fault) -> Vec<(String, String, bool)> {
             let is = if *lost { "lost" } else { "there" };
             vec![(format!("volume {volume}"), is.to_owned(), !lost)]
         }
+        Fault::ServiceFails(vm, fails) => {
+            let is = if *fails { "off" } else { "on" };
+            vec![(format!("the service of {vm}"), is.to_owned(), !fails)]
+        }
+        Fault::ControllerBlind(at, blind) => {
+            let is = if *blind { "blind" } else { "seeing" };
+            vec![(format!("controller {at}"), is.to_owned(), !blind)]
+        }
         Fault::Messages(mischief) => {
             vec![("what happens to messages".to_owned(), format!("{mischief:?}"), *mischief == Mischief::default())]
         }

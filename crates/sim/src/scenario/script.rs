@@ -440,6 +440,7 @@ fn vm(words: Words<'_, '_>, names: &Names<'_>) -> Result<Command, String> {
         ["guest", vm, "panic"] => Ok(Command::Faults(vec![Fault::GuestPanics(names.vm(vm)?)])),
         ["service", vm, state] => Ok(Command::Faults(vec![Fault::ServiceFails(names.vm(vm)?, !on_off(state)?)])),
         ["guest", vm, "shutdown"] => Ok(Command::Faults(vec![Fault::GuestShutsDown(names.vm(vm)?)])),
+        ["guest", _, what] => Err(format!("a guest does hang, panic or shutdown, not `{what}`")),
         _ => Err(format!("`{}` is no command; docs/scenarios.md lists them", words.join(" "))),
     }
 }

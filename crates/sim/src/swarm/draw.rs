@@ -7,7 +7,7 @@ use lifeboat_model::{
     spec::{Declaration, Isolation, NamedRule},
 };
 
-use super::{Case, Profile, more};
+use super::{Case, Profile, health, more};
 use crate::{
     fault::Fault,
     generate::Generate,
@@ -114,10 +114,13 @@ pub(super) fn draw(case: &Case) -> (WorldSettings, Vec<Mishap>) {
     let policies = [Isolation::Keep, Isolation::Stop, Isolation::StopCriticalLast];
     settings.settings.fencing.isolation = apart.pick(&policies).copied().unwrap_or_default();
     more::tempo(case, &mut settings);
+    health::watch(case, &mut settings);
+    settings.news = Seconds::new(case.profile.longest_s()) + settings.news;
     let mut mishaps = Drawing { random: Random::of(case.seed, "mishaps"), settings: &settings, profile: case.profile }
         .mishaps(case.minutes * 60);
     guard_deaths(&mut mishaps, &mut apart, &settings, case);
     mishaps.extend(more::mishaps(case, &settings));
+    mishaps.extend(health::mishaps(case, &settings));
     (settings, mishaps)
 }
 

@@ -64,6 +64,7 @@ fn stop_faults(world: &mut World) {
             world.fault(&Fault::ControllerPort(controller, network, on, on));
         }
         world.fault(&Fault::ControllerClockRate(controller, 1_000_000));
+        world.fault(&Fault::ControllerBlind(controller, false));
     }
     let arrays: Vec<_> = world.arrays.keys().cloned().collect();
     for array in arrays {
@@ -77,6 +78,7 @@ fn stop_faults(world: &mut World) {
     let vms: Vec<VmName> = world.vms.keys().cloned().collect();
     for vm in vms {
         world.fault(&Fault::FailStarts(vm.clone(), 0));
+        world.fault(&Fault::ServiceFails(vm.clone(), false));
         world.fault(&Fault::Unseen(vm, false));
     }
     world.fault(&Fault::Store(StoreFault::None));
@@ -97,8 +99,10 @@ fn operate(world: &mut World) {
         }
     }
     for (vm, record) in brain.vms() {
-        // What an array forgot is mapped again when its VM is started anew: a guest that saw its disk go is not well.
-        let action = if record.enabled && record.halted == Some(VmRunState::IoError) {
+        // What an array forgot is mapped again when its VM is started anew: a guest that saw its disk go is not well. Nor is
+        // one that hangs, of which nobody but its users may know.
+        let unwell = record.halted == Some(VmRunState::IoError) || world.guest_hangs(vm);
+        let action = if record.enabled && unwell {
             Some(VmAction::Restart)
         } else if record.enabled {
             (record.given_up.is_some() || record.wanted != Wanted::Running).then_some(VmAction::Start)

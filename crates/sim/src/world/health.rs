@@ -35,6 +35,11 @@ impl World {
         self.changes();
     }
 
+    /// Whether a VM's guest hangs.
+    pub(crate) fn guest_hangs(&self, vm: &VmName) -> bool {
+        self.machines.iter().any(|machine| machine.guests.get(vm).is_some_and(|guest| guest.hung))
+    }
+
     fn is_well(&self, vm: &VmName) -> bool {
         self.answers(vm) && self.vms.get(vm).is_some_and(|world| !world.sick)
     }

@@ -47,7 +47,7 @@ impl World {
                 if let ToAgent::Command(command) = &message {
                     match command.order {
                         Order::Start => self.promises.start_ordered(&command.vm, command.generation, self.now),
-                        Order::Stop { .. } => self.promises.stopping(&command.vm),
+                        Order::Stop { .. } => self.promises.stop_ordered(&command.vm),
                         Order::Configure { .. } => {}
                     }
                 }
