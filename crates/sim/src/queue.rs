@@ -14,6 +14,8 @@ const SLOT_BITS: u32 = 8;
 /// Slots in the ring.
 const SLOTS: u64 = 16_384;
 const WORDS: usize = 256;
+/// Lists without an entry that are kept for their room.
+const SPARE: usize = 64;
 
 #[derive(Debug)]
 struct Entry<T> {
@@ -59,6 +61,9 @@ pub struct Queue<T> {
     slot: u64,
     /// The slots after it, by the remainder of their number, each in no order.
     ring: Vec<Vec<Entry<T>>>,
+    /// Lists that have room and no entry. A slot has one only while it has something: thousands of hosts that beat at once
+    /// need much room in one slot, and in another at each turn of the ring.
+    spare: Vec<Vec<Entry<T>>>,
     /// Which slots of the ring have something.
     taken: [u64; WORDS],
     /// What is further away.
@@ -72,6 +77,7 @@ impl<T> Default for Queue<T> {
         Self {
             now: Vec::new(),
             fresh: BinaryHeap::new(),
+            spare: Vec::new(),
             slot: 0,
             ring,
             taken: [0; WORDS],
@@ -99,6 +105,11 @@ impl<T> Queue<T> {
             self.fresh.push(Reverse(entry));
         } else if slot - self.slot < SLOTS {
             let place = place(slot);
+            if self.ring[place].capacity() == 0
+                && let Some(room) = self.spare.pop()
+            {
+                self.ring[place] = room;
+            }
             self.ring[place].push(entry);
             self.taken[place / 64] |= 1 << (place % 64);
         } else {
@@ -140,8 +151,10 @@ impl<T> Queue<T> {
         let Some(slot) = [ring, later].into_iter().flatten().min() else { return };
         self.slot = slot;
         let at = place(slot);
-        // The slot gets back the room of the one before.
-        std::mem::swap(&mut self.now, &mut self.ring[at]);
+        let room = std::mem::replace(&mut self.now, std::mem::take(&mut self.ring[at]));
+        if room.capacity() > 0 && self.spare.len() < SPARE {
+            self.spare.push(room);
+        }
         self.taken[at / 64] &= !(1 << (at % 64));
         self.now.sort_unstable_by_key(|entry| Reverse(entry.key()));
         while self.later.peek().is_some_and(|Reverse(entry)| (entry.at >> SLOT_BITS) - slot < SLOTS) {
