@@ -39,6 +39,15 @@ impl Commands {
             .any(|id| self.pending.get(id).is_some_and(|pending| pending.command.generation == generation))
     }
 
+    /// Whether this very order for this intent of the VM has had no answer.
+    pub(super) fn has_order(&self, vm: &VmName, generation: Generation, order: &Order) -> bool {
+        let commands = self.of_vm.get(vm).into_iter().flatten().filter_map(|id| self.pending.get(id));
+        commands.into_iter().any(|pending| {
+            let Command { generation: of, order: given, .. } = &pending.command;
+            *of == generation && given == order
+        })
+    }
+
     fn take(&mut self, id: CommandId) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
         if let Some(ids) = self.of_vm.get_mut(&pending.command.vm) {

@@ -463,11 +463,6 @@ impl Brain {
 
     fn order_configure(&mut self, vm: &VmName, host: &HostName) {
         let Some(spec) = self.declared.vms.get(vm).cloned() else { return };
-        // What was ordered under the plan before is answered under this one. Said again with each of many plans it would
-        // fill the agent's queue, which would fail the VM and lead to the next plan.
-        if self.vms.get(vm).is_some_and(|record| self.commands.has(vm, record.generation)) {
-            return;
-        }
         let mut attachments = Vec::with_capacity(spec.volumes.len());
         for volume in &spec.volumes {
             assert!(self.is_mapped(volume, host), "{vm} is configured on {host} before its volume {volume} is there");
@@ -481,7 +476,13 @@ impl Brain {
         let cpus = spec.demand.get("cpu_milli").map_or(1, |milli| milli.div_ceil(1000).clamp(1, 4096));
         let vcpus = spec.machine.vcpus.unwrap_or(u32::try_from(cpus).unwrap_or(1));
         let machine = Box::new(spec.machine.clone());
-        self.command(vm, host, Order::Configure { vcpus, memory_mib, machine, attachments });
+        let order = Order::Configure { vcpus, memory_mib, machine, attachments };
+        // What was ordered under the plan before is answered under this one. Said again with each of many plans it would
+        // fill the agent's queue, which would fail the VM and lead to the next plan.
+        let ordered = |record: &super::records::VmRecord| self.commands.has_order(vm, record.generation, &order);
+        if !self.vms.get(vm).is_some_and(ordered) {
+            self.command(vm, host, order);
+        }
     }
 
     /// How many VMs take a start slot of a host.
