@@ -77,5 +77,5 @@ fn every_kind_of_mishap_is_drawn() {
             *kinds.entry(mishap.kind).or_default() += 1;
         }
     }
-    assert_eq!(kinds.len(), 41, "{kinds:#?}");
+    assert_eq!(kinds.len(), 45, "{kinds:#?}");
 }
