@@ -15,6 +15,8 @@ class Instance:
     name: str
     path: str
     fail: str
+    crowded: bool = False
+    """Whether 8 or more VMs are lost for each host that is left."""
 
 
 class Fleets:
@@ -36,14 +38,15 @@ class Fleets:
         return self._script(path, "gen_fleet.py", "--hosts", hosts, "--vms-per-host", vms, "--seed", seed,
                             "--fill", fill, "--luns", luns)
 
-    def instance(self, hosts, vms, failed, seed, fill, luns):
+    def instance(self, hosts, vms, failed, seed, fill, luns, family=None):
         """A generated fleet, with so many hosts drawn by the seed."""
         drawn = sorted(random.Random(f"{seed}/{failed}").sample(range(hosts), failed))
         return Instance(
-            f"{hosts:,}x{vms}, {failed} failed, {luns}",
+            family or f"{hosts:,}x{vms}, {failed} failed, {luns}",
             f"{hosts}x{vms}, {failed} failed, seed {seed}, fill {fill}, {luns}",
             self.generated(hosts, vms, seed, fill, luns),
             ",".join(f"h{number:05d}" for number in drawn),
+            vms * failed >= 8 * (hosts - failed),
         )
 
     def named(self):

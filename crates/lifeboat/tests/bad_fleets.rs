@@ -88,6 +88,17 @@ fn a_rule_over_an_unknown_vm_is_named() {
 }
 
 #[test]
+fn a_set_with_a_vm_that_its_rule_does_not_bind_is_named() {
+    refused_with(
+        |fleet| {
+            let rule = json!({"kind": "apart", "scope": "host", "vms": ["db"], "sets": [["db"], ["web"]]});
+            fleet["rules"] = json!([rule]);
+        },
+        &["rule 0", "VM `web`", "`vms`"],
+    );
+}
+
+#[test]
 fn a_class_that_does_not_exist_is_named() {
     refused_with(|fleet| fleet["vms"][1]["class"] = json!("iron"), &["VM `web`", "class `iron`"]);
 }

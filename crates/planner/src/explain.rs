@@ -41,6 +41,8 @@ pub enum Outcome {
         ready_s: Seconds,
         /// Its class's objective.
         rto_s: Seconds,
+        /// How soon its class and all above it could be ready at best, and what makes it so.
+        bound: Option<ClassBound>,
         /// What leads up to it, in the order of time.
         path: Vec<Link>,
         /// Why not on other hosts.
@@ -160,6 +162,7 @@ pub fn explain(fleet: &Fleet, request: &Request, plan: &Plan, vm: &VmName) -> Re
             host: start.action.host().clone(),
             ready_s: start.end_s,
             rto_s: rto,
+            bound: bounds_of(&case, plan).into_iter().find(|bound| bound.class == row.class),
             path: critical_path(fleet, &index, plan, start),
             elsewhere: elsewhere(&case, plan, at, start.action.host()),
         }
@@ -314,24 +317,27 @@ pub enum Bound {
 /// [`PlanError`] when fleet and request do not match.
 pub fn class_bounds(fleet: &Fleet, request: &Request, plan: &Plan) -> Result<Vec<ClassBound>, PlanError> {
     let index = Index::new(fleet)?;
-    let case = Case::new(&index, request)?;
+    Ok(bounds_of(&Case::new(&index, request)?, plan))
+}
+
+fn bounds_of(case: &Case<'_>, plan: &Plan) -> Vec<ClassBound> {
+    let fleet = case.index.fleet;
     let name = |vm: u32| fleet.vms[vm as usize].name.clone();
     let placed: Vec<bool> = case.jobs.iter().map(|job| plan.placements.contains_key(&name(job.vm))).collect();
-    let rows = bounds::explained(&case, &placed).into_iter().zip(&fleet.classes);
-    Ok(rows
-        .map(|((bound, because), class)| ClassBound {
-            class: class.name.clone(),
-            bound_s: Seconds::from_micros(bound),
-            rto_s: class.rto_s,
-            because: match because {
-                Because::Nothing => Bound::Nothing,
-                Because::Chain(job) => Bound::Chain { vm: name(case.jobs[job as usize].vm) },
-                Because::Starts => Bound::Starts,
-                Because::Maps => Bound::Maps,
-                Because::Array(array) => Bound::Array { array: fleet.arrays[array].name.clone() },
-                Because::FewHosts => Bound::FewHosts,
-                Because::Together(rule) => Bound::Together { rule: case.rules[rule].at as usize },
-            },
-        })
-        .collect())
+    let rows = bounds::explained(case, &placed).into_iter().zip(&fleet.classes);
+    rows.map(|((bound, because), class)| ClassBound {
+        class: class.name.clone(),
+        bound_s: Seconds::from_micros(bound),
+        rto_s: class.rto_s,
+        because: match because {
+            Because::Nothing => Bound::Nothing,
+            Because::Chain(job) => Bound::Chain { vm: name(case.jobs[job as usize].vm) },
+            Because::Starts => Bound::Starts,
+            Because::Maps => Bound::Maps,
+            Because::Array(array) => Bound::Array { array: fleet.arrays[array].name.clone() },
+            Because::FewHosts => Bound::FewHosts,
+            Because::Together(rule) => Bound::Together { rule: case.rules[rule].at as usize },
+        },
+    })
+    .collect()
 }

@@ -15,8 +15,10 @@ use crate::search::{self, Draft};
 
 /// How much worse a pair of hosts may become, round by round.
 const WARMTH: [f64; 4] = [0.3, 0.1, 0.03, 0.0];
-/// Cycles without a gain after which search ends.
-const PATIENCE: u32 = 4;
+/// Cycles without a gain after which search ends, at least; who grants more effort waits longer for chance.
+const PATIENCE: u64 = 4;
+/// The effort that buys one more such cycle.
+const EFFORT_A_CYCLE: u64 = 750_000;
 /// The number of jobs from which on a cycle counts for more.
 const LARGE: u64 = 250;
 
@@ -46,6 +48,7 @@ pub(crate) fn refine(case: &Case<'_>, options: &Options, goal: &Goal, draft: Dra
     let mut dice = Dice::new(options.seed, 2);
     let mut clock = Clock::new(case, false);
     let mut best = (Score::WORST, draft);
+    let patience = PATIENCE.max(options.effort / EFFORT_A_CYCLE);
     let mut idle = 0;
     for _ in 0..options.effort / cycle.cost.max(1) {
         let before = best.0;
@@ -76,7 +79,7 @@ pub(crate) fn refine(case: &Case<'_>, options: &Options, goal: &Goal, draft: Dra
             best = (score, draft);
         }
         idle = if best.0 < before { 0 } else { idle + 1 };
-        if best.0 == Score::PERFECT || idle >= PATIENCE {
+        if best.0 == Score::PERFECT || idle >= patience {
             break;
         }
     }

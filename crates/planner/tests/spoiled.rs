@@ -31,11 +31,13 @@ proptest! {
         for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Start { .. })) {
             let vm = step.action.vm().expect("a VM");
             let told = explain(&fleet, &request, &plan, vm).expect("an explanation");
-            let Outcome::Ready { ready_s, path, elsewhere, .. } = told.outcome else { panic!("{vm} is started") };
+            let Outcome::Ready { ready_s, path, elsewhere, bound, .. } = told.outcome else { panic!("{vm} is started") };
             prop_assert_eq!(ready_s, step.end_s);
             prop_assert_eq!(path.last().map(|link| link.step), Some(step.id));
             prop_assert!(path.windows(2).all(|pair| pair[0].end_s <= pair[1].start_s));
             prop_assert_eq!(elsewhere.len(), fleet.hosts.len() - 1);
+            let summary = plan.summary.classes.iter().find(|class| class.name == told.class);
+            prop_assert_eq!(bound.map(|bound| bound.bound_s), summary.map(|class| class.lower_bound_s));
         }
         for out in &plan.unplaced {
             let told = explain(&fleet, &request, &plan, &out.vm).expect("an explanation");

@@ -7,7 +7,7 @@ use lifeboat_model::{
     fleet::Fleet,
     plan::{Action, Plan},
 };
-use lifeboat_planner::explain::{Elsewhere, Explanation, Link, Outcome, Wait, WhyNot};
+use lifeboat_planner::explain::{Bound, ClassBound, Elsewhere, Explanation, Link, Outcome, Wait, WhyNot};
 
 use super::{
     Look,
@@ -29,7 +29,7 @@ pub fn text(why: &Explanation, plan: &Plan, fleet: &Fleet, look: &Look) -> Strin
     let failed: Vec<&str> = plan.failed.iter().map(|host| host.as_str()).collect();
     let (failed, is) = (some(&failed), if failed.len() == 1 { "is" } else { "are" });
     match &why.outcome {
-        Outcome::Ready { host, ready_s, rto_s, path, elsewhere } => {
+        Outcome::Ready { host, ready_s, rto_s, bound, path, elsewhere } => {
             let ready = when::span(*ready_s);
             let mut out = hanging(
                 " ",
@@ -39,6 +39,9 @@ pub fn text(why: &Explanation, plan: &Plan, fleet: &Fleet, look: &Look) -> Strin
             out.push_str(&steps(why, path, plan, fleet, look));
             let (tone, met) = if ready_s <= rto_s { (Tone::Good, "is met") } else { (Tone::Bad, "would be missed") };
             out.push_str(&format!(" The objective of {}, {rto_s}, {}.\n", why.class, look.paint(tone, met)));
+            if let Some(bound) = bound.as_ref().filter(|_| ready_s > rto_s) {
+                out.push_str(&hanging(" ", &at_best(bound, fleet), look));
+            }
             out.push_str(&others(why, elsewhere, plan, fleet, look));
             out
         }
@@ -53,6 +56,30 @@ pub fn text(why: &Explanation, plan: &Plan, fleet: &Fleet, look: &Look) -> Strin
             hanging(" ", &format!("{vm} would be stopped to make room for VMs of a higher class."), look)
         }
         Outcome::Untouched => hanging(" ", &format!("{vm} would not be touched: it is not on {failed}."), look),
+    }
+}
+
+/// How soon a class that misses its objective could be ready, and what keeps it.
+fn at_best(bound: &ClassBound, fleet: &Fleet) -> String {
+    let why = match &bound.because {
+        Bound::Nothing => return String::new(),
+        Bound::Chain { vm } => {
+            format!("{vm} alone takes that long, from the fence through the stages before it to its start")
+        }
+        Bound::Starts => "the hosts together cannot start so many VMs sooner, at so many at once".to_owned(),
+        Bound::Maps => "the hosts together cannot map so many volumes sooner, at so many at once".to_owned(),
+        Bound::Array { array } => format!("array {array} cannot do so many operations sooner, at so many at once"),
+        Bound::FewHosts => "the few hosts that have what some of its VMs require cannot start those sooner".to_owned(),
+        Bound::Together { rule } => {
+            let vms = fleet.rules.get(*rule).map_or(0, |rule| rule.vms.len());
+            format!("one host has to start all {vms} VMs that a rule holds together")
+        }
+    };
+    let (class, at) = (&bound.class, when::span(bound.bound_s));
+    if bound.bound_s > bound.rto_s {
+        format!("No plan could meet it: {class} and all above it cannot be ready before {at}, for {why}.")
+    } else {
+        format!("The least that {class} and all above it take is {at}: {why}.")
     }
 }
 
@@ -108,9 +135,12 @@ fn waited(link: &Link, wait: &Wait) -> String {
 fn others(why: &Explanation, elsewhere: &[Elsewhere], plan: &Plan, fleet: &Fleet, look: &Look) -> String {
     let mut rows: Vec<&Elsewhere> = elsewhere.iter().filter(|it| !plan.failed.contains(&it.host)).collect();
     rows.sort_by_key(|it| nearness(&it.why));
+    let busy = busy(&rows);
+    // Hosts that are idle come nearer than those.
+    let idle = rows.first().is_some_and(|it| matches!(it.why, WhyNot::Free { .. }) && !is_busy(&it.why));
     let mut told: Vec<(String, Vec<&str>)> = Vec::new();
     let mut at: BTreeMap<String, usize> = BTreeMap::new();
-    for it in rows {
+    for it in rows.into_iter().filter(|it| !is_busy(&it.why)) {
         let words = why_not(why, &it.why, fleet);
         let place = *at.entry(words.clone()).or_insert_with(|| {
             told.push((words, Vec::new()));
@@ -121,10 +151,40 @@ fn others(why: &Explanation, elsewhere: &[Elsewhere], plan: &Plan, fleet: &Fleet
     let more: usize = told.iter().skip(TOLD).map(|(_, hosts)| hosts.len()).sum();
     let mut sentences: Vec<String> =
         told.iter().take(TOLD).map(|(words, hosts)| format!("Not on {}: {words}.", some(hosts))).collect();
+    if let Some(busy) = busy {
+        sentences.insert(usize::from(idle), busy);
+    }
     if more > 0 {
         sentences.push(format!("Nor on {more} more; -o json says why."));
     }
     hanging(" ", &sentences.join(" "), look)
+}
+
+const fn is_busy(why: &WhyNot) -> bool {
+    matches!(why, WhyNot::Free { busy_until_s } if busy_until_s.micros() > 0)
+}
+
+/// Hosts that would do too but are busy with other starts, as one sentence; they are sorted by when they are done.
+fn busy(rows: &[&Elsewhere]) -> Option<String> {
+    let until = |it: &&Elsewhere| match &it.why {
+        WhyNot::Free { busy_until_s } if is_busy(&it.why) => Some((it.host.as_str(), *busy_until_s)),
+        _ => None,
+    };
+    let busy: Vec<_> = rows.iter().filter_map(until).collect();
+    let ((host, first), (_, last)) = (busy.first()?, busy.last()?);
+    let until = when::span(*first);
+    Some(match busy.len() {
+        1 => format!("Not on {host}: it would do too, but starts others until {until}."),
+        more if first == last => {
+            format!("{more} other hosts would do too ({host} is one), but start others until {until}.")
+        }
+        more => {
+            let last = when::span(*last);
+            format!(
+                "{more} other hosts would do too, but start others: the first is done at {until} ({host}), the last at {last}."
+            )
+        }
+    })
 }
 
 /// What would do comes first, then what is short of least.
@@ -142,10 +202,7 @@ fn nearness(why: &WhyNot) -> (u8, u64) {
 
 fn why_not(why: &Explanation, reason: &WhyNot, fleet: &Fleet) -> String {
     match reason {
-        WhyNot::Free { busy_until_s } if busy_until_s.micros() == 0 => "it would do as well".to_owned(),
-        WhyNot::Free { busy_until_s } => {
-            format!("it would do too, but starts others until {}", when::span(*busy_until_s))
-        }
+        WhyNot::Free { .. } => "it would do as well".to_owned(),
         WhyNot::Short { resource, by } => reason::short(resource, *by),
         WhyNot::Volumes { by } => format!("{by} volumes more than it can map"),
         WhyNot::Numa => "not enough NUMA nodes with room".to_owned(),

@@ -68,7 +68,14 @@ fn classes(plan: &Plan, look: &Look) -> String {
     ];
     let mut table = Table::new(columns).indent(1);
     for class in plan.summary.classes.iter().filter(|class| class.vms > 0) {
-        let met = if class.met { Cell::toned(Tone::Good, "met") } else { Cell::toned(Tone::Bad, "missed") };
+        let met = if class.met {
+            Cell::toned(Tone::Good, "met")
+        } else if class.lower_bound_s > class.rto_s {
+            let best = when::span(class.lower_bound_s);
+            Cell::toned(Tone::Bad, format!("missed: no plan could be sooner than {best}"))
+        } else {
+            Cell::toned(Tone::Bad, "missed")
+        };
         table.row([
             Cell::from(class.name.as_str()),
             class.vms.to_string().into(),

@@ -1,6 +1,6 @@
 //! References, names and ranges of a fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FORMAT, Fleet, Resources};
 
@@ -65,6 +65,14 @@ pub enum FleetError {
         vm: String,
         /// The group.
         group: String,
+    },
+    /// A rule's set has a VM that the rule does not bind.
+    #[error("rule {rule} has VM `{vm}` in a set, but not among its `vms`; add it there")]
+    SetForeign {
+        /// The rule's position.
+        rule: usize,
+        /// The VM.
+        vm: String,
     },
     /// A number is out of its range.
     #[error("{what} is {value}; it must be {allowed}")]
@@ -200,9 +208,20 @@ impl Fleet {
                 }
             }
         }
+        self.validate_rules(vms)
+    }
+
+    fn validate_rules(&self, vms: &Index<'_>) -> Result<(), FleetError> {
         for (at, rule) in self.rules.iter().enumerate() {
             for vm in rule.vms.iter().chain(rule.sets.iter().flatten()) {
                 look_up(vms, "VM", vm.as_str(), || format!("rule {at}"))?;
+            }
+            if rule.sets.is_empty() {
+                continue;
+            }
+            let bound: BTreeSet<&str> = rule.vms.iter().map(|vm| vm.as_str()).collect();
+            if let Some(vm) = rule.sets.iter().flatten().find(|vm| !bound.contains(vm.as_str())) {
+                return Err(FleetError::SetForeign { rule: at, vm: vm.to_string() });
             }
         }
         Ok(())
