@@ -166,11 +166,11 @@ const fn is_busy(why: &WhyNot) -> bool {
 
 /// Hosts that would do too but are busy with other starts, as one sentence; they are sorted by when they are done.
 fn busy(rows: &[&Elsewhere]) -> Option<String> {
-    let until = |it: &&Elsewhere| match &it.why {
-        WhyNot::Free { busy_until_s } if is_busy(&it.why) => Some((it.host.as_str(), *busy_until_s)),
+    let until = |it: &Elsewhere| match &it.why {
+        WhyNot::Free { busy_until_s } if is_busy(&it.why) => Some((it.host.clone(), *busy_until_s)),
         _ => None,
     };
-    let busy: Vec<_> = rows.iter().filter_map(until).collect();
+    let busy: Vec<_> = rows.iter().filter_map(|it| until(it)).collect();
     let ((host, first), (_, last)) = (busy.first()?, busy.last()?);
     let until = when::span(*first);
     Some(match busy.len() {
