@@ -50,14 +50,10 @@ fn main() {
         plan.unplaced.len(),
         violations.len()
     );
-    for class in &plan.summary.classes {
-        eprintln!(
-            "  {} {} VMs {} s, bound {} s",
-            class.name,
-            class.vms,
-            class.ready_s.as_f64(),
-            class.lower_bound_s.as_f64()
-        );
+    let bounds = lifeboat_planner::explain::class_bounds(&fleet, &request, &plan).expect("bounds");
+    for (class, bound) in plan.summary.classes.iter().zip(bounds) {
+        let (ready, least) = (class.ready_s.as_f64(), class.lower_bound_s.as_f64());
+        eprintln!("  {} {} VMs {ready} s, bound {least} s by {:?}", class.name, class.vms, bound.because);
     }
     if let Some(path) = value("--out") {
         std::fs::write(path, serde_json::to_vec(&plan).expect("JSON")).expect("a file that can be written");

@@ -3,13 +3,14 @@
 //! A class cannot be ready before what its VMs wait for is, of whatever class that be. For each class the largest of: the longest chain (fence, volumes, configure, start, through the stages of a group);
 //! the work on all map lanes, and on each array, of the jobs with at least so much still to come, then that much; the
 //! work on all start lanes of the jobs that can begin no sooner than so; and, as starts cannot be cut in pieces, the
-//! smallest `k+1` of the `k*m+1` longest starts, which must meet on one of `m` lanes. The bounds on starts hold as well
-//! for jobs that only some hosts can take, over the lanes of those, and for jobs that a rule holds together on one host,
-//! over its lanes.
+//! smallest `k+1` of the `k*m+1` longest starts, which must meet on one of `m` lanes. The bounds on starts and on map lanes
+//! hold as well for jobs that only some hosts can take, by requirements or for lack of room, over the lanes of those; and
+//! the ones on starts for jobs that a rule holds together on one host, over its lanes.
 
 use lifeboat_model::fleet::RuleKind;
 
 use crate::case::Case;
+use crate::reach::Reach;
 
 /// What a bound needs to know of a job.
 #[derive(Clone, Copy)]
@@ -40,12 +41,12 @@ pub(crate) enum Because {
 type Bound = (u64, Because);
 
 /// The lower bound of each class and all above it, over the jobs that are placed.
-pub(crate) fn lower_bounds(case: &Case<'_>, placed: &[bool]) -> Vec<u64> {
-    explained(case, placed).into_iter().map(|bound| bound.0).collect()
+pub(crate) fn lower_bounds(case: &Case<'_>, placed: &[bool], reach: &Reach) -> Vec<u64> {
+    explained(case, placed, reach).into_iter().map(|bound| bound.0).collect()
 }
 
 /// The same, with what makes each.
-pub(crate) fn explained(case: &Case<'_>, placed: &[bool]) -> Vec<Bound> {
+pub(crate) fn explained(case: &Case<'_>, placed: &[bool], reach: &Reach) -> Vec<Bound> {
     let early = earliest_ready(case, placed);
     let needed = needed_by(case, placed);
     let mut bounds = Vec::with_capacity(case.classes);
@@ -53,7 +54,7 @@ pub(crate) fn explained(case: &Case<'_>, placed: &[bool]) -> Vec<Bound> {
     for class in 0..case.classes as u32 {
         let jobs: Vec<u32> = (0..case.jobs.len() as u32).filter(|job| needed[*job as usize] <= class).collect();
         if jobs.iter().any(|job| case.jobs[*job as usize].class == class) {
-            above = above.max(class_bound(case, &jobs, &early, class, &needed));
+            above = above.max(class_bound(case, reach, &jobs, &early, class, &needed));
         }
         bounds.push(above);
     }
@@ -132,7 +133,7 @@ fn open_hosts<'c>(case: &'c Case<'_>) -> impl Iterator<Item = usize> + 'c {
     (0..case.index.host_count()).filter(|host| !case.gone[*host] && case.index.is_up(*host))
 }
 
-fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed: &[u32]) -> Bound {
+fn class_bound(case: &Case<'_>, reach: &Reach, jobs: &[u32], early: &[u64], class: u32, needed: &[u32]) -> Bound {
     let follow = follows(case, class, needed);
     let zero = jobs.iter().map(|job| case.jobs[*job as usize].release).min().unwrap_or(0);
     let mut rows: Vec<Row> = jobs
@@ -149,32 +150,32 @@ fn class_bound(case: &Case<'_>, jobs: &[u32], early: &[u64], class: u32, needed:
     let mut bound = chain.max().unwrap_or((0, Because::Nothing));
     if slots > 0 {
         bound = bound.max((starts_bound(&mut rows, slots), Because::Starts));
-        bound = bound.max((few_hosts_bound(case, &rows), Because::FewHosts)).max(together_bound(case, &rows));
+        bound =
+            bound.max((few_hosts_bound(case, reach, &rows, zero), Because::FewHosts)).max(together_bound(case, &rows));
     }
-    rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.tail), row.job));
-    bound.max((maps_bound(case, &rows, zero), Because::Maps)).max(arrays_bound(case, &rows, zero))
+    by_tail(&mut rows);
+    let lanes = open_hosts(case).map(|host| u64::from(case.map_lanes[host])).sum();
+    bound.max((maps_bound(case, &rows, zero, lanes), Because::Maps)).max(arrays_bound(case, &rows, zero))
 }
 
-/// Jobs that require labels which only some hosts have.
-fn few_hosts_bound(case: &Case<'_>, rows: &[Row]) -> u64 {
-    let all = open_hosts(case).count();
-    let bounds = case.eligible.iter().enumerate().map(|(needs, eligible)| {
-        let hosts = || open_hosts(case).filter(|host| eligible[*host]);
-        if hosts().count() == all {
+/// Jobs that only some hosts can take, over the lanes of those.
+fn few_hosts_bound(case: &Case<'_>, reach: &Reach, rows: &[Row], zero: u64) -> u64 {
+    let bounds = reach.narrow(open_hosts(case).count()).map(|narrow| {
+        let mut some: Vec<Row> = rows.iter().copied().filter(|row| narrow.holds(row.job)).collect();
+        let lanes = |of: &[u32]| narrow.hosts().map(|host| u64::from(of[host])).sum();
+        let (starts, maps): (u64, u64) = (lanes(&case.start_lanes), lanes(&case.map_lanes));
+        if starts == 0 || some.is_empty() {
             return 0;
         }
-        let within = |other: u32| {
-            let other = &case.eligible[other as usize];
-            open_hosts(case).all(|host| eligible[host] || !other[host])
-        };
-        let counts: Vec<bool> = (0..case.eligible.len() as u32).map(within).collect();
-        let mut some: Vec<Row> =
-            rows.iter().copied().filter(|row| counts[case.jobs[row.job as usize].needs as usize]).collect();
-        debug_assert!(counts[needs]);
-        let slots = hosts().map(|host| u64::from(case.start_lanes[host])).sum();
-        if slots == 0 || some.is_empty() { 0 } else { starts_bound(&mut some, slots) }
+        let bound = starts_bound(&mut some, starts);
+        by_tail(&mut some);
+        bound.max(maps_bound(case, &some, zero, maps))
     });
     bounds.max().unwrap_or(0)
+}
+
+fn by_tail(rows: &mut [Row]) {
+    rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.tail), row.job));
 }
 
 /// Jobs that must share a host.
@@ -218,8 +219,8 @@ fn starts_bound(rows: &mut [Row], slots: u64) -> u64 {
     bound
 }
 
-fn maps_bound(case: &Case<'_>, rows: &[Row], zero: u64) -> u64 {
-    let lanes: u64 = open_hosts(case).map(|host| u64::from(case.map_lanes[host])).sum();
+/// The rows stand by what must still follow, the most first.
+fn maps_bound(case: &Case<'_>, rows: &[Row], zero: u64, lanes: u64) -> u64 {
     let (mut bound, mut work) = (0, 0_u128);
     for row in rows {
         for (array, count) in &case.jobs[row.job as usize].maps {

@@ -303,6 +303,11 @@ impl<'a> Case<'a> {
         &self.arrays[first as usize..self.arrays_end[job] as usize]
     }
 
+    /// Whether a host may take VMs at all.
+    pub(crate) fn takes(&self, host: usize) -> bool {
+        self.takes[host]
+    }
+
     /// Whether a host may ever take a job, its room and rules aside.
     pub(crate) fn may_go(&self, job: &Job, host: usize) -> bool {
         self.eligible[job.needs as usize][host]

@@ -14,6 +14,7 @@ use crate::bounds::{self, Because};
 use crate::case::Case;
 use crate::index::{Index, NONE};
 use crate::make_room::{self, MadeRoom};
+use crate::reach::Reach;
 use crate::room::{Blocker, Room};
 
 /// What a plan does with a VM, and why.
@@ -324,7 +325,9 @@ fn bounds_of(case: &Case<'_>, plan: &Plan) -> Vec<ClassBound> {
     let fleet = case.index.fleet;
     let name = |vm: u32| fleet.vms[vm as usize].name.clone();
     let placed: Vec<bool> = case.jobs.iter().map(|job| plan.placements.contains_key(&name(job.vm))).collect();
-    let rows = bounds::explained(case, &placed).into_iter().zip(&fleet.classes);
+    let rows = bounds::explained(case, &placed, &Reach::new(case, &MadeRoom::of_plan(case, plan)))
+        .into_iter()
+        .zip(&fleet.classes);
     rows.map(|((bound, because), class)| ClassBound {
         class: class.name.clone(),
         bound_s: Seconds::from_micros(bound),

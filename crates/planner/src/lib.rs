@@ -30,6 +30,7 @@ mod pack;
 mod polish;
 mod priority;
 mod queue;
+mod reach;
 mod reasons;
 mod refine;
 pub mod rolling;

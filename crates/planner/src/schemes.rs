@@ -11,6 +11,7 @@ use crate::emit::Solution;
 use crate::index::NONE;
 use crate::make_room::MadeRoom;
 use crate::priority;
+use crate::reach::Reach;
 use crate::room::Room;
 use crate::schedule::{Assignment, Op, Schedule, Times};
 use crate::settle;
@@ -40,7 +41,7 @@ pub(crate) fn solve(case: &Case<'_>, streams: Streams) -> Solution {
         schedule = run(case, streams, &order, &mut assignment, false);
     }
     let placed: Vec<bool> = assignment.host.iter().map(|host| *host != NONE).collect();
-    let bounds = bounds::lower_bounds(case, &placed);
+    let bounds = bounds::lower_bounds(case, &placed, &Reach::new(case, &MadeRoom::default()));
     Solution { assignment, schedule, why, made: MadeRoom::default(), bounds }
 }
 

@@ -7,6 +7,7 @@ use crate::index::NONE;
 use crate::make_room::{self, Held, MadeRoom};
 use crate::pack::{self, Packer};
 use crate::priority::{self, Weights};
+use crate::reach::Reach;
 use crate::refine;
 use crate::room::Room;
 use crate::schedule::{self, Assignment, Clock};
@@ -32,10 +33,15 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
         Scheme::Parallel => return Ok(schemes::solve(case, Streams { single: false, volumes: 1 })),
         Scheme::Paper => return Ok(schemes::solve(case, Streams { single: false, volumes: 4 })),
     }
-    let goal = Goal::new(case, bounds::lower_bounds(case, &vec![true; case.jobs.len()]));
+    let reach = Reach::new(case, &MadeRoom::default());
+    let goal = Goal::new(case, bounds::lower_bounds(case, &vec![true; case.jobs.len()], &reach));
     let start = start(case, options, &goal);
     let placed: Vec<bool> = start.draft.assignment.host.iter().map(|host| *host != NONE).collect();
-    let goal = if placed.contains(&false) { Goal::new(case, bounds::lower_bounds(case, &placed)) } else { goal };
+    let goal = if placed.contains(&false) || !start.made.leaves.is_empty() {
+        Goal::new(case, bounds::lower_bounds(case, &placed, &Reach::new(case, &start.made)))
+    } else {
+        goal
+    };
     let Start { draft, made, held, why } = start;
     let mut draft = refine::refine(case, options, &goal, draft, &held);
     let order = search::placed_order(case, &mut draft);
