@@ -7,6 +7,8 @@ import sys
 from measure import run
 
 HAIL = "/usr/lib/ganeti/iallocators/hail"
+# Processor seconds that each is given.
+MOST = 60
 
 
 def lines(tools, work, fleet, host):
@@ -23,8 +25,9 @@ def lines(tools, work, fleet, host):
              ("hbal -E", "the same, from the text backend", [hbal, "-t", text, "-E", "-C", "-q"]),
              ("hroller", "groups of hosts that may reboot together", [hroller, "-t", text, "--force", "-q", "--no-headers"]))
     for name, what, command in tools:
-        code, said, seconds, memory = run(["timeout", "300", *command])
-        ended = f"{seconds:.2f}" if code != 124 else "over 300"
-        note = what if code in (0, 124) else f"{what}; exit code {code}: {said.strip().splitlines()[-1][:60] if said.strip() else ''}"
+        code, said, seconds, memory = run(["prlimit", f"--cpu={MOST}", *command])
+        stopped = seconds > MOST - 1
+        ended = f"over {MOST}" if stopped else f"{seconds:.2f}"
+        note = what if code == 0 or stopped else f"{what}; exit code {code}: {said.strip().splitlines()[-1][:60] if said.strip() else ''}"
         rows.append(f"| {name} | {note} | {ended} | {memory} |")
     return rows
