@@ -50,11 +50,32 @@ pub(crate) struct MadeRoom {
     /// Those of them that room was made for: they stay there.
     pinned: BTreeSet<u32>,
     receivers: BTreeSet<u32>,
+    /// The least that any VM takes of each resource.
+    least: Vec<i64>,
+}
+
+/// The least that any VM of the fleet takes of each resource: a host with less takes none.
+fn least_demand(case: &Case<'_>) -> Vec<i64> {
+    let mut least = vec![i64::MAX; case.index.resources.len()];
+    for vm in 0..case.index.vm_host.len() as u32 {
+        least.iter_mut().zip(case.index.demand(vm)).for_each(|(least, need)| *least = (*least).min(need));
+    }
+    least
+}
+
+/// The hosts that could take some VM, of those that are open.
+fn roomy(packer: &Packer<'_, '_>, made: &MadeRoom) -> Vec<usize> {
+    let room = &packer.assignment.room;
+    let takes = |host: &usize| {
+        let enough = || room.free_of(*host).iter().zip(&made.least).all(|(free, least)| *least <= 0 || free >= least);
+        room.open[*host] && enough()
+    };
+    (0..room.open.len()).filter(takes).collect()
 }
 
 /// Places as much as can be of what has no place, the most important first.
 pub(crate) fn make_room(case: &Case<'_>, packer: &mut Packer<'_, '_>, allowed: RoomMaking) -> MadeRoom {
-    let mut made = MadeRoom::default();
+    let mut made = MadeRoom { least: least_demand(case), ..MadeRoom::default() };
     packer.assignment.room.open_spares();
     for _ in 0..2 {
         for unit in settle::missing_units(case, &packer.assignment).into_iter().take(UNITS) {
@@ -152,13 +173,17 @@ impl Survivor {
 
 /// Makes room for a job by moving survivors of one host, or stopping them.
 fn leave_for(case: &Case<'_>, packer: &mut Packer<'_, '_>, job: usize, made: &mut MadeRoom, stop: bool) -> bool {
+    let roomy = if stop { Vec::new() } else { roomy(packer, made) };
+    if !stop && roomy.is_empty() {
+        return false;
+    }
     for most in [1, TOGETHER] {
         let mut best: Option<(i64, usize, Vec<Leave>)> = None;
         for host in packer.nearest(job) {
             if made.receivers.contains(&(host as u32)) {
                 continue;
             }
-            let Some((cost, leaves)) = try_host(case, packer, job, host, made, stop, most) else { continue };
+            let Some((cost, leaves)) = try_host(case, packer, job, host, made, &roomy, most) else { continue };
             if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
                 best = Some((cost, host, leaves));
             }
@@ -215,16 +240,18 @@ fn shift(case: &Case<'_>, room: &mut Room, leave: &Leave, sign: i64) {
     }
 }
 
-/// The cheapest survivors of a host, up to `most`, whose leaving lets the job in; everything is left as it was.
+/// The cheapest survivors of a host, up to `most`, whose leaving lets the job in; everything is left as it was. They move
+/// to some of the roomy hosts, or, where there are none, are stopped.
 fn try_host(
     case: &Case<'_>,
     packer: &mut Packer<'_, '_>,
     job: usize,
     host: usize,
     made: &MadeRoom,
-    stop: bool,
+    roomy: &[usize],
     most: usize,
 ) -> Option<(i64, Vec<Leave>)> {
+    let stop = roomy.is_empty();
     let mut survivors: Vec<Survivor> = case.index.vms_of.of(host).iter().map(|vm| Survivor::new(case, *vm)).collect();
     survivors.retain(|survivor| may_leave(case, job, survivor.vm, made, stop));
     survivors.sort_by_key(|survivor| (survivor.size(), survivor.vm));
@@ -234,7 +261,7 @@ fn try_host(
     let mut leaves: Vec<Leave> = Vec::new();
     let (mut cost, mut enough) = (0, false);
     for survivor in &survivors {
-        let to = if stop { None } else { Some(destination(case, packer, survivor, host, made)) };
+        let to = if stop { None } else { Some(destination(case, packer, survivor, host, made, roomy)) };
         if matches!(to, Some(None)) {
             continue;
         }
@@ -275,11 +302,12 @@ fn destination(
     survivor: &Survivor,
     from: usize,
     made: &MadeRoom,
+    roomy: &[usize],
 ) -> Option<(u32, u64)> {
     let row = &case.index.fleet.vms[survivor.vm as usize];
     let room = &packer.assignment.room;
     let mut best: Option<(i64, u32, u64)> = None;
-    for host in (0..case.index.host_count()).filter(|host| *host != from && room.open[*host]) {
+    for host in roomy.iter().copied().filter(|host| *host != from && room.open[*host]) {
         let Ok(nodes) = room.check_need(case, &survivor.need(), host) else { continue };
         let target = &case.index.fleet.hosts[host];
         let eligible = row.requires.iter().all(|(label, values)| {
@@ -386,6 +414,11 @@ impl Held {
             waits[*job as usize] = (host, ends.max().unwrap_or(0));
         }
         Self { waits, pinned: made.pinned.clone() }
+    }
+
+    /// Whether no job waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waits.is_empty()
     }
 
     /// The moment from which a job may begin on a host.
