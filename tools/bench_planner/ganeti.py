@@ -26,7 +26,8 @@ def lines(tools, work, fleet, host):
              ("hroller", "groups of hosts that may reboot together", [hroller, "-t", text, "--force", "-q", "--no-headers"]))
     for name, what, command in tools:
         code, said, seconds, memory = run(["prlimit", f"--cpu={MOST}", *command])
-        stopped = seconds > MOST - 1
+        # At its limit it is killed.
+        stopped = code < 0
         ended = f"over {MOST}" if stopped else f"{seconds:.2f}"
         note = what if code == 0 or stopped else f"{what}; exit code {code}: {said.strip().splitlines()[-1][:60] if said.strip() else ''}"
         rows.append(f"| {name} | {note} | {ended} | {memory} |")
