@@ -169,6 +169,7 @@ impl Brain {
             }
             Input::Looked { sequence, report } => self.looked(None, sequence, report),
             Input::Evidence { host, source, says, detail } => self.note_evidence(&host, source, says, detail),
+            Input::Hardware { host, reading } => self.hardware_told(&host, vec![reading]),
             Input::References { reached } => self.references_answered(reached),
             Input::Operator { request, order } => self.operator(request, order),
         }

@@ -36,7 +36,13 @@ pub(crate) async fn read(spec: &FenceSpec) -> Result<bool, String> {
 pub(crate) fn spawn_read(handle: Handle, host: HostName, look: u64, spec: FenceSpec) {
     tokio::spawn(async move {
         let result = read(&spec).await;
-        handle.input(Input::FenceRead { host, look, device: spec.name().clone(), result }).await;
+        let (device, answers) = (spec.name().clone(), result.is_ok());
+        handle.input(Input::FenceRead { host: host.clone(), look, device, result }).await;
+        // A BMC that answers is asked for its sensors too, after what matters more.
+        if let (FenceSpec::Redfish(bmc), true) = (spec, answers) {
+            let reading = lifeboat_drivers::fence::RedfishDevice::new(bmc).sensors().await;
+            handle.input(Input::Hardware { host, reading }).await;
+        }
     });
 }
 

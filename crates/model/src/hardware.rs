@@ -18,11 +18,13 @@ pub enum HardwareSource {
     MachineChecks,
     /// What disks say of themselves (SMART).
     Disks,
+    /// Temperatures and fans that the host's BMC tells the controller of (Redfish).
+    Sensors,
 }
 
 impl HardwareSource {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Diagnostic, Self::Memory, Self::MachineChecks, Self::Disks];
+    pub const ALL: [Self; 5] = [Self::Diagnostic, Self::Memory, Self::MachineChecks, Self::Disks, Self::Sensors];
 }
 
 impl fmt::Display for HardwareSource {
@@ -32,6 +34,7 @@ impl fmt::Display for HardwareSource {
             Self::Memory => "memory",
             Self::MachineChecks => "machine checks",
             Self::Disks => "disks",
+            Self::Sensors => "sensors",
         })
     }
 }
@@ -53,6 +56,9 @@ pub struct HardwareReading {
     /// What is wrong now, one sentence each; at most [`MAX_FAULTS`].
     #[serde(default)]
     pub faults: Vec<String>,
+    /// Degrees (°C) that are left to the nearest critical threshold; none: the source has no thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<u32>,
     /// What was looked at, for a person.
     pub detail: String,
 }
@@ -67,7 +73,7 @@ impl HardwareReading {
     #[must_use]
     pub fn of(source: HardwareSource, detail: impl Into<String>) -> Self {
         let (absent, faults) = (None, Vec::new());
-        Self { source, absent, corrected: 0, uncorrected: 0, faults, detail: detail.into() }
+        Self { source, absent, corrected: 0, uncorrected: 0, faults, margin: None, detail: detail.into() }
     }
 
     /// A source that this host has not.

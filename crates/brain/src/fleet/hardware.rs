@@ -32,6 +32,11 @@ const HOUR: Seconds = Seconds::new(3600);
 /// One host in so many may be suspect at once; one always.
 const SUSPECT_SHARE: usize = 4;
 
+/// Readings of a margin that are kept.
+const KEPT_MARGINS: usize = 4;
+/// Degrees below a critical threshold from which a margin that shrinks and shrinks counts.
+const LITTLE_MARGIN: u32 = 8;
+
 /// When hardware counts as going bad.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,6 +65,9 @@ pub struct HardwareRecord {
     /// Corrected errors of each source, once an hour.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hours: BTreeMap<HardwareSource, Vec<(Time, u64)>>,
+    /// Degrees that were left to the nearest critical threshold, the last readings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub margins: Vec<u32>,
 }
 
 /// A host's hardware is suspect.
@@ -82,6 +90,9 @@ impl HardwareRecord {
                 return Some(format!("{source}: {fault}"));
             }
         }
+        if let Some(why) = self.heats_up(reading) {
+            return Some(why);
+        }
         if reading.uncorrected > settled {
             let count = reading.uncorrected - settled;
             return Some(format!("{source}: {count} uncorrected errors"));
@@ -101,8 +112,25 @@ impl HardwareRecord {
         grows.then(|| format!("{source}: corrected errors grow, {first}, {second} and {third} an hour"))
     }
 
+    /// Why the margins say that a threshold will be met; none: they do not.
+    fn heats_up(&self, reading: &HardwareReading) -> Option<String> {
+        reading.margin?;
+        let [.., first, second, third, last] = self.margins.as_slice() else { return None };
+        let shrinks = first > second && second > third && third > last && *last <= LITTLE_MARGIN;
+        let source = reading.source;
+        shrinks.then(|| {
+            format!("{source}: it heats up, {first}, {second}, {third} and {last} °C below a critical threshold")
+        })
+    }
+
     /// Notes a source's count of corrected errors, once an hour. The newest entry is kept up to date.
     fn count(&mut self, now: Time, reading: &HardwareReading) {
+        if let Some(margin) = reading.margin {
+            if self.margins.len() == KEPT_MARGINS {
+                self.margins.remove(0);
+            }
+            self.margins.push(margin);
+        }
         let (settled, _) = self.settled.get(&reading.source).copied().unwrap_or_default();
         let corrected = reading.corrected.saturating_sub(settled);
         let hours = self.hours.entry(reading.source).or_default();
@@ -187,6 +215,7 @@ impl Brain {
         host.record.hardware.settled =
             readings.map(|reading| (reading.source, (reading.corrected, reading.uncorrected))).collect();
         host.record.hardware.hours.clear();
+        host.record.hardware.margins.clear();
         host.hardware.clear();
         self.journal.hosts.insert(name.clone());
         let text = format!("The hardware of {name} is trusted again, by an operator's word");
@@ -226,6 +255,26 @@ mod tests {
             }
         }
         None
+    }
+
+    #[test]
+    fn a_margin_that_shrinks_and_shrinks_is_a_sign_before_the_threshold_is_met() {
+        let sign = |margins: &[u32]| {
+            let mut record = HardwareRecord::default();
+            margins.iter().find_map(|margin| {
+                let reading =
+                    HardwareReading { margin: Some(*margin), ..HardwareReading::of(HardwareSource::Sensors, "") };
+                record.count(Time::from_micros(1), &reading);
+                record.sign(&reading, None, 100)
+            })
+        };
+        assert_eq!(
+            sign(&[30, 12, 9, 6, 4]).as_deref(),
+            Some("sensors: it heats up, 30, 12, 9 and 6 °C below a critical threshold")
+        );
+        assert_eq!(sign(&[30, 25, 20, 15, 10]), None, "far from it");
+        assert_eq!(sign(&[6, 5, 6, 4, 5, 3, 4]), None, "it comes and goes");
+        assert_eq!(sign(&[5, 4, 3]), None, "too few");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use lifeboat_model::{
     attach::Attachment,
     drill::Report,
     fleet::Fleet,
+    hardware::HardwareReading,
     health::CheckReport,
     liveness::{EvidenceSource, Saying},
     spec::{ArraySpec, CheckSpec, FenceSpec, VolumeSpec},
@@ -138,6 +139,13 @@ pub enum Input {
         says: Saying,
         /// More, for a person.
         detail: Option<String>,
+    },
+    /// A host's BMC tells of its sensors, after an [`Effect::ReadFence`] of a device that can.
+    Hardware {
+        /// The host.
+        host: HostName,
+        /// What they say.
+        reading: HardwareReading,
     },
     /// An [`Effect::AskReferences`] ended.
     References {

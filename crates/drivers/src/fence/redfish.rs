@@ -30,6 +30,8 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// What cuts the power at once, without the operating system being asked.
 const FORCE_OFF: &str = "ForceOff";
 
+mod sensors;
+
 /// A fence device behind a Redfish service.
 #[derive(Debug)]
 pub struct RedfishDevice {
@@ -43,6 +45,20 @@ struct System {
     power_state: Option<String>,
     #[serde(default)]
     actions: Actions,
+    #[serde(default)]
+    links: Links,
+}
+
+#[derive(Default, Deserialize)]
+struct Links {
+    #[serde(default, rename = "Chassis")]
+    chassis: Vec<Reference>,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    #[serde(rename = "@odata.id")]
+    id: String,
 }
 
 #[derive(Default, Deserialize)]

@@ -115,6 +115,9 @@ async fn answer(lab: &Arc<Lab>, authorized: bool, request: Request<Incoming>) ->
         answer.headers_mut().insert(WWW_AUTHENTICATE, "Basic realm=\"lab\"".parse().expect("a constant header"));
         return answer;
     }
+    if let Some(host) = path.strip_prefix("/redfish/v1/Chassis/").and_then(|rest| rest.strip_suffix("/Thermal")) {
+        return thermal(host);
+    }
     let Some(rest) = path.strip_prefix("/redfish/v1/Systems") else {
         return refuse(StatusCode::NOT_FOUND, "there is nothing here");
     };
@@ -146,6 +149,23 @@ async fn system(lab: &Arc<Lab>, host: HostName) -> Answer {
     }
 }
 
+/// A chassis that is well.
+fn thermal(host: &str) -> Answer {
+    let well = json!({ "Health": "OK", "State": "Enabled" });
+    reply(
+        StatusCode::OK,
+        &json!({
+            "@odata.id": format!("/redfish/v1/Chassis/{host}/Thermal"),
+            "@odata.type": "#Thermal.v1_7_0.Thermal",
+            "Temperatures": [
+                { "Name": "Inlet", "ReadingCelsius": 24, "UpperThresholdCritical": 47, "Status": well },
+                { "Name": "CPU1", "ReadingCelsius": 58, "UpperThresholdCritical": 95, "Status": well },
+            ],
+            "Fans": [{ "Name": "Fan1", "Reading": 5400, "LowerThresholdCritical": 600, "Status": well }],
+        }),
+    )
+}
+
 fn resource(host: &HostName, power: &str) -> Value {
     let path = format!("/redfish/v1/Systems/{host}");
     let reset = json!({
@@ -158,6 +178,7 @@ fn resource(host: &HostName, power: &str) -> Value {
         "Id": host,
         "Name": host,
         "PowerState": power,
+        "Links": { "Chassis": [{ "@odata.id": format!("/redfish/v1/Chassis/{host}") }] },
         "Actions": { "#ComputerSystem.Reset": reset },
     })
 }

@@ -177,3 +177,16 @@ fn an_url_is_an_https_address_and_nothing_more() {
         assert_eq!(address(bad), None, "{bad}");
     }
 }
+
+#[tokio::test]
+async fn sensors_are_read_of_the_systems_chassis() {
+    let system = answer("200 OK", r#"{"PowerState":"On","Links":{"Chassis":[{"@odata.id":"/redfish/v1/Chassis/1"}]}}"#);
+    let thermal =
+        answer("200 OK", r#"{"Temperatures":[{"Name":"CPU1","ReadingCelsius":96,"UpperThresholdCritical":95}]}"#);
+    let reading = Bmc::new(vec![system.clone(), thermal]).await.device.sensors().await;
+    assert_eq!(reading.faults, ["CPU1 has reached its critical 95 °C"]);
+    let nonsense = Bmc::new(vec![system, answer("200 OK", "[1,2")]).await.device.sensors().await;
+    assert!(nonsense.absent.is_some_and(|why| why.contains("is no Thermal")));
+    let none = Bmc::new(vec![answer("200 OK", r#"{"PowerState":"On"}"#)]).await.device.sensors().await;
+    assert_eq!(none.absent.as_deref(), Some("the system names no chassis"));
+}
