@@ -195,6 +195,8 @@ pub(crate) fn agent_toml(lab: &Lab, host: &HostName) -> String {
     let qemu = toml::Table::from_iter([
         ("accelerator".to_owned(), toml::Value::String(lab.settings.accelerator.as_str().to_owned())),
         ("psk_dir".to_owned(), text(kept.join("psk"))),
+        // The lab's guests do not listen to their power button, and have nothing to put away: all is durable.
+        ("shutdown_grace_s".to_owned(), toml::Value::Integer(2)),
     ]);
     toml::Table::from_iter([
         ("host".to_owned(), toml::Value::String(host.to_string())),
