@@ -211,6 +211,24 @@ async fn a_server_that_greets_twice_or_does_not_hear_at_first_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_taken_and_never_greeted_comes_again_in_time() {
+    let mut connections = 0;
+    let (_directory, socket) = server(move |mut stream| {
+        connections += 1;
+        async move {
+            if connections == 2 {
+                negotiate(&mut stream).await;
+                let asked = command(&mut stream).await;
+                say(&mut stream, &format!("{}\n", json!({ "return": connections, "id": asked["id"] }))).await;
+            }
+            wait_for_end(stream).await;
+        }
+    });
+    let qmp = Qmp::connect(&socket, Duration::from_secs(6)).await.unwrap();
+    assert_eq!(qmp.execute("which", json!({})).await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_real_server_is_understood() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("qmp");

@@ -195,14 +195,18 @@ impl Qmp {
         let timed_out =
             |_| QmpError::Timeout { socket: socket.to_owned(), operation: "with its greeting".to_owned(), limit };
         let negotiate = async {
-            for _ in 1..TRIES {
-                match Self::negotiate(socket, limit).await {
-                    Err(
+            for attempt in 1..TRIES {
+                // One that was taken and is never greeted must not use up the time of the others; the last has the most,
+                // for a server that is only slow.
+                let share = limit / (1 << (TRIES + 1 - attempt));
+                match timeout(share, Self::negotiate(socket, limit)).await {
+                    Err(_)
+                    | Ok(Err(
                         QmpError::Protocol { problem: GREETED_AGAIN, .. }
                         | QmpError::Timeout { .. }
                         | QmpError::Closed { .. },
-                    ) => {}
-                    result => return result,
+                    )) => {}
+                    Ok(result) => return result,
                 }
             }
             Self::negotiate(socket, limit).await
