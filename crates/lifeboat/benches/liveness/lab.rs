@@ -42,7 +42,7 @@ impl Mishap {
         }
     }
 
-    /// The longest that the verdict may take, where the issue names one.
+    /// The longest that the verdict may take, where there is a target.
     const fn verdict_s(self) -> Option<f64> {
         match self {
             Self::PowerCut => Some(3.5),
