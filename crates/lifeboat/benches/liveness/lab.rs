@@ -160,6 +160,10 @@ fn round(lab: &Lab, mishap: Mishap) -> Result<Round, Failure> {
     }
     lab.power_on(&host)?;
     until("the host is back", || {
+        // An attempt that was under way when its BMC came back may have cut the power once more.
+        if !lab.has_power(&host)? {
+            lab.power_on(&host)?;
+        }
         let hosts: Value = serde_json::from_str(&lab.cli(&["get", "hosts", "-o", "json"])?)?;
         Ok(hosts.as_array().is_some_and(|rows| rows.iter().all(|row| row["condition"] == "up")))
     })?;
