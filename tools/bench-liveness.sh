@@ -13,30 +13,8 @@ export LIFEBOAT_BENCH_BINARY
 calm=$(readlink -f "$2")
 shift 2
 [ $# -gt 0 ] || set -- lab beats calm
-page=docs/benchmarks.md
+source tools/bench-page.sh
 days=${CALM_DAYS:-1000}
-
-load() { cut -d' ' -f1-3 /proc/loadavg; }
-
-facts() { # load before
-  echo "$(date -u +%F), $(nproc) cores, Linux $(uname -r | cut -d- -f1); load before: $1, after: $(load);" \
-    "lifeboat $("$LIFEBOAT_BENCH_BINARY" --version | awk '{ print $2 }')."
-}
-
-# Puts what comes in between the page's markers of this name.
-put() { # name
-  local text
-  text=$(mktemp)
-  cat >"$text"
-  awk -v name="$1" -v text="$text" '
-    $0 == "<!-- " name ": begin -->" { print; while ((getline line < text) > 0) print line; skip = 1; found = 1 }
-    $0 == "<!-- " name ": end -->" { skip = 0 }
-    !skip { print }
-    END { if (!found) exit 1 }
-  ' "$page" >"$text.page" || { echo "$page has no marker for $1" >&2; exit 1; }
-  cat "$text.page" >"$page"
-  rm -f "$text" "$text.page"
-}
 
 # One row: host-days, delay in ms, loss in percent, longest pause in ms.
 calm_row() {

@@ -12,15 +12,14 @@ mod support;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use lifeboat_client::api::EventRow;
-use lifeboat_lab::{Lab, LabOptions, Progress};
+use lifeboat_lab::{Lab, LabOptions};
 use lifeboat_model::{
     HostName, VmName,
     trace::{TraceEvent, What},
 };
-use serde_json::Value;
 use support::{
     Failure,
-    farm::{ASK_LIMIT, Down, ROUND_LIMIT, first_answers, now, settled, until},
+    farm::{ASK_LIMIT, Down, ROUND_LIMIT, all_up, first_answers, now, settled, until, up},
     median, resident_mib, table,
 };
 
@@ -63,10 +62,7 @@ fn main() -> Result<(), Failure> {
         ..LabOptions::default()
     };
     let _down = Down(NAME);
-    let lab = Lab::up(&options, |progress| match progress {
-        Progress::Step(text) => eprintln!("{text}"),
-        Progress::VmAnswers { vm, answering, of } => eprintln!("{vm} answers ({answering} of {of})"),
-    })?;
+    let lab = up(&options)?;
     let mut rounds = Vec::new();
     for number in 1..=ROUNDS {
         until("all is well", || settled(&lab))?;
@@ -94,10 +90,7 @@ fn round(lab: &Lab) -> Result<Round, Failure> {
     until("the recovery ends", || settled(lab))?;
     let round = moments(lab, &host, last, cut, *at, vms.len())?;
     lab.power_on(&host)?;
-    until("the host is back", || {
-        let hosts: Value = serde_json::from_str(&lab.cli(&["get", "hosts", "-o", "json"])?)?;
-        Ok(hosts.as_array().is_some_and(|rows| rows.iter().all(|row| row["condition"] == "up")))
-    })?;
+    until("the host is back", || all_up(lab))?;
     Ok(round)
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lifeboat_lab::{Lab, LabOptions, Progress};
+use lifeboat_lab::{Lab, LabOptions};
 use lifeboat_model::{
     HostName, VmName,
     spec::Isolation,
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::support::{
     Failure, binary,
-    farm::{ASK_LIMIT, Down, ROUND_LIMIT, first_answers, now, settled, until},
+    farm::{ASK_LIMIT, Down, ROUND_LIMIT, all_up, first_answers, now, settled, until, up},
     median, table,
 };
 
@@ -89,10 +89,7 @@ pub fn run() -> Result<String, Failure> {
         ..LabOptions::default()
     };
     let _down = Down(NAME);
-    let lab = Lab::up(&options, |progress| match progress {
-        Progress::Step(text) => eprintln!("{text}"),
-        Progress::VmAnswers { vm, answering, of } => eprintln!("{vm} answers ({answering} of {of})"),
-    })?;
+    let lab = up(&options)?;
     gather(&lab)?;
     let mut rounds = Vec::new();
     for mishap in Mishap::ALL {
@@ -164,8 +161,7 @@ fn round(lab: &Lab, mishap: Mishap) -> Result<Round, Failure> {
         if !lab.has_power(&host)? {
             lab.power_on(&host)?;
         }
-        let hosts: Value = serde_json::from_str(&lab.cli(&["get", "hosts", "-o", "json"])?)?;
-        Ok(hosts.as_array().is_some_and(|rows| rows.iter().all(|row| row["condition"] == "up")))
+        all_up(lab)
     })?;
     // Three failures within an hour hold a host out, as they should; here it is wanted again.
     lab.cli(&["maintenance", host.as_str(), "off"])?;

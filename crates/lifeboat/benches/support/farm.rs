@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use lifeboat_lab::Lab;
+use lifeboat_lab::{Lab, LabOptions, Progress};
 use lifeboat_model::VmName;
 use serde_json::Value;
 
@@ -32,6 +32,21 @@ impl Drop for Down {
             eprintln!("{error}");
         }
     }
+}
+
+/// Brings a lab up, and says how far it is.
+pub fn up(options: &LabOptions) -> Result<Lab, Failure> {
+    let lab = Lab::up(options, |progress| match progress {
+        Progress::Step(text) => eprintln!("{text}"),
+        Progress::VmAnswers { vm, answering, of } => eprintln!("{vm} answers ({answering} of {of})"),
+    });
+    Ok(lab?)
+}
+
+/// Whether every host is up.
+pub fn all_up(lab: &Lab) -> Result<bool, Failure> {
+    let hosts: Value = serde_json::from_str(&lab.cli(&["get", "hosts", "-o", "json"])?)?;
+    Ok(hosts.as_array().is_some_and(|rows| rows.iter().all(|row| row["condition"] == "up")))
 }
 
 /// When each VM first answered out of another boot than before.
