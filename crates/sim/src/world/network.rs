@@ -17,74 +17,14 @@ use lifeboat_model::{Seconds, Time};
 use super::{Event, World, machine::HostIx};
 use crate::random::Random;
 
+mod ports;
+
+pub use ports::{Network, Ports};
+
 /// After so long without an acknowledgement a side gives its link up.
 const GIVE_UP: Seconds = Seconds::new(12);
 /// The first pause before a lost message is sent again.
 const SEND_AGAIN: Seconds = Seconds::from_millis(200);
-
-/// A network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Network {
-    /// Between agents and controllers.
-    Management,
-    /// Between hosts and arrays; and between controllers and the arrays' management interfaces.
-    Storage,
-    /// Between controllers and BMCs.
-    Bmc,
-    /// Between controllers and their store.
-    Store,
-}
-
-impl Network {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Management, Self::Storage, Self::Bmc, Self::Store];
-
-    /// Its name in a scenario.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Management => "management",
-            Self::Storage => "storage",
-            Self::Bmc => "bmc",
-            Self::Store => "store",
-        }
-    }
-}
-
-/// A machine's ports to all networks: each may be cut in either direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ports {
-    no_out: u8,
-    no_in: u8,
-}
-
-impl Ports {
-    /// Cuts or mends what goes out, what comes in, or both.
-    pub fn set(&mut self, network: Network, out: Option<bool>, into: Option<bool>) {
-        let bit = 1 << network as u8;
-        let put = |bits: &mut u8, works: Option<bool>| match works {
-            Some(true) => *bits &= !bit,
-            Some(false) => *bits |= bit,
-            None => {}
-        };
-        put(&mut self.no_out, out);
-        put(&mut self.no_in, into);
-    }
-
-    /// Whether anything is cut.
-    #[must_use]
-    pub fn is_cut(&self, network: Network) -> bool {
-        (self.no_out | self.no_in) & (1 << network as u8) != 0
-    }
-
-    pub(super) fn sends(self, network: Network) -> bool {
-        self.no_out & (1 << network as u8) == 0
-    }
-
-    pub(super) fn hears(self, network: Network) -> bool {
-        self.no_in & (1 << network as u8) == 0
-    }
-}
 
 /// What the management network does to messages, in a million each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
