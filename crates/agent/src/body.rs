@@ -310,7 +310,7 @@ impl Body {
         }
         self.peers.spawn(async move {
             let told = match lifeboat_transport::random() {
-                Ok(nonce) => lifeboat_transport::look::look(&address, &host, &boot, nonce).await,
+                Ok(nonce) => lifeboat_transport::agent_look::look(&address, &host, &boot, nonce).await,
                 Err(error) => (Saying::Unknown, Some(error.to_string())),
             };
             seen(host, told)

@@ -25,7 +25,8 @@ mod config;
 mod error;
 mod guard;
 mod hardware;
-mod heartbeats;
+mod heartbeat_block;
+mod hypervisor_pulse;
 mod join;
 mod journal;
 mod leaving;
@@ -33,7 +34,6 @@ mod link;
 mod lock;
 mod looks;
 mod operations;
-mod pulse;
 mod records;
 mod report;
 
@@ -43,7 +43,7 @@ use lifeboat_brain::host::{HostBrain, HostInput, HostSettings};
 use lifeboat_drivers::hypervisor::qemu::Qemu;
 use lifeboat_model::BootId;
 use lifeboat_ports::Hypervisor;
-use lifeboat_transport::look;
+use lifeboat_transport::agent_look;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{sleep, timeout},
@@ -134,18 +134,18 @@ async fn run_locked(
     let Some(credentials) = join::credentials(config, shutdown.as_mut()).await? else { return Ok(()) };
     let tls = link::client_config(&credentials)?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    let (turns, asked) = tokio::sync::mpsc::channel(look::AT_ONCE);
+    let (turns, asked) = tokio::sync::mpsc::channel(agent_look::AT_ONCE);
     let listener = listen(config.probe_port).await;
     let probe_port = listener.as_ref().map(|_| config.probe_port);
     let mut listening = tokio::task::JoinSet::new();
     if let Some(listener) = listener {
-        listening.spawn(look::serve(listener, config.host.clone(), boot.clone(), turns.clone()));
+        listening.spawn(agent_look::serve(listener, config.host.clone(), boot.clone(), turns.clone()));
     }
     let port = probe_port.unwrap_or_default();
     let networks = config.networks.iter().filter(|_| port != 0).map(|ip| SocketAddr::new(*ip, port).to_string());
     let probe_addresses = networks.collect();
     if let Some(block) = &config.heartbeat_block {
-        listening.spawn(heartbeats::write(block.clone(), config.host.clone(), turns));
+        listening.spawn(heartbeat_block::write(block.clone(), config.host.clone(), turns));
     }
     let settings = HostSettings { host: config.host.clone(), boot, version, controllers, probe_port, probe_addresses };
     let brain = HostBrain::restore(settings, records);
@@ -162,7 +162,7 @@ async fn run_locked(
         .map_err(|source| AgentError::Guard { dir: config.run_dir.clone(), source })?;
     info!(host = %config.host, vms = vms.len(), epoch = %brain.memory().epoch(), "the agent begins");
     let mut tasks = tokio::task::JoinSet::new();
-    let answers = pulse::begin(Arc::clone(&hypervisor), &mut tasks);
+    let answers = hypervisor_pulse::begin(Arc::clone(&hypervisor), &mut tasks);
     let looker = Looker::new(config.checks.clone(), hypervisor);
     let leaving = Leaving::begin(config.leaving.clone(), &config.run_dir, &mut tasks);
     let readings = hardware::begin(config.hardware.clone(), &mut tasks);

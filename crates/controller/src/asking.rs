@@ -11,7 +11,7 @@ use lifeboat_model::{
     spec::FenceSpec,
 };
 use lifeboat_ports::{Check, PowerState};
-use lifeboat_transport::look::look;
+use lifeboat_transport::agent_look::look;
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 
 use crate::{handle::Handle, run::chain};

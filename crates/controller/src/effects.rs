@@ -8,11 +8,11 @@ use lifeboat_brain::fleet::{Effect, records::Severity};
 
 use crate::{
     asking,
-    blocks::Blocks,
     checks::Checks,
     clock::Clock,
     drill, fencing,
     handle::{EventLog, Handle},
+    heartbeat_block::Blocks,
     links::Links,
     volumes::Arrays,
 };

@@ -13,7 +13,6 @@
 
 mod api;
 mod asking;
-mod blocks;
 mod checks;
 pub mod clock;
 pub mod config;
@@ -22,6 +21,7 @@ mod effects;
 pub mod engine;
 mod fencing;
 pub mod handle;
+mod heartbeat_block;
 mod join;
 mod links;
 mod listener;

@@ -123,7 +123,7 @@ pub async fn run(
         links: links.clone(),
         arrays: Arrays::default(),
         checks: Checks::new(&config.health),
-        blocks: crate::blocks::Blocks::default(),
+        blocks: crate::heartbeat_block::Blocks::default(),
         log: Arc::clone(&log),
     };
     let engine = Engine {

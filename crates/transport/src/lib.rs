@@ -12,6 +12,7 @@
 //!
 //! | module | what lives there |
 //! | --- | --- |
+//! | [`agent_look`] | looking whether an agent lives, beside its link |
 //! | [`ca`] | the pod's certificate authority, on the controller |
 //! | [`credentials`] | a peer's own key and certificate, on its disk |
 //! | [`tls`] | who trusts whom: rustls configurations, handshakes, and what went wrong in them |
@@ -23,6 +24,7 @@
 //! | [`http`] | a small HTTP/1 client with limits, also for line-by-line bodies |
 //! | [`secret`] | secrets that do not leak through logs, and the files that hold them |
 
+pub mod agent_look;
 pub mod ca;
 pub mod connect;
 pub mod credentials;
@@ -33,7 +35,6 @@ pub mod http;
 mod identity;
 pub mod join;
 pub mod listen;
-pub mod look;
 mod private_file;
 pub mod secret;
 pub mod tls;

@@ -78,7 +78,7 @@ impl Controller {
             links: Links::default(),
             arrays: Arrays::default(),
             checks: Checks::new(&HealthConfig::default()),
-            blocks: crate::blocks::Blocks::default(),
+            blocks: crate::heartbeat_block::Blocks::default(),
             log: Arc::clone(&log),
         };
         let engine = Engine {

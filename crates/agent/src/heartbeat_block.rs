@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lifeboat_drivers::heartbeat_block::{Beat, Block, BlockError, BlockSlot};
 use lifeboat_model::HostName;
-use lifeboat_transport::look::LoopTurns;
+use lifeboat_transport::agent_look::LoopTurns;
 use tokio::{
     sync::oneshot,
     task::spawn_blocking,
