@@ -73,7 +73,7 @@ pub use io::{
 };
 pub use journal::{KEPT_EVENTS, KEPT_TRACE, RestoreError};
 pub use lifeboat_model::spec::LeavePolicy;
-pub use orders::{Answer, ObjectKind, OperatorOrder, Refusal, RefusalKind, VmAction};
+pub use orders::{Answer, Kind, OperatorOrder, Refusal, RefusalKind, VmAction};
 pub use policies::{Policies, Policy, WhenIsolated};
 pub use settings::{DrillTimes, Failback, Flapping, HealthSettings, LeavingSettings, Liveness, Retries, Settings};
 pub use volumes::VolumeState;

@@ -4,7 +4,7 @@
 mod world;
 
 use lifeboat_brain::fleet::{
-    ObjectKind, OperatorOrder, VmAction,
+    Kind, OperatorOrder, VmAction,
     health::{WatchKey, WatchState},
 };
 use lifeboat_model::{CheckName, health::CheckStatus};
@@ -103,7 +103,7 @@ fn a_check_that_is_deleted_leaves_no_record_and_one_with_a_vm_that_is_not_up_loo
     world.run(300);
     assert_eq!(state(&world, &vm("v1")), WatchState::Pending);
     assert!(!world.said("fails its check"));
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Check, name: "web".to_owned() });
+    world.order(OperatorOrder::Delete { kind: Kind::Check, name: "web".to_owned() });
     world.run(60);
     assert!(!world.store.keys().any(|key| key.contains("check")), "{:?}", world.store.keys());
     assert!(world.brain.as_ref().expect("a controller").watches().is_empty());

@@ -2,7 +2,7 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind, VmAction};
+use lifeboat_brain::fleet::{Kind, OperatorOrder, RefusalKind, VmAction};
 use world::{Faults, World, fleet, host, vm};
 
 fn up(text: &str, vms: usize) -> World {
@@ -258,7 +258,7 @@ fn a_recovery_ends_when_the_last_vm_that_it_waits_for_is_deleted() {
     let brain = world.brain.as_ref().expect("a controller");
     let (waits, _) = brain.unplaced().first_key_value().expect("one VM has no place");
     let name = waits.to_string();
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name });
+    world.order(OperatorOrder::Delete { kind: Kind::Vm, name });
     world.answers.last().expect("an answer").clone().expect("it is deleted");
     world.run(1);
     assert!(world.no_open_recovery(), "{}", world.log.join("\n"));
@@ -278,7 +278,7 @@ fn a_vm_that_is_deleted_and_declared_again_runs() {
     }
     order(&mut world, "v1", VmAction::Stop);
     world.run(5);
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name: "v1".to_owned() });
+    world.order(OperatorOrder::Delete { kind: Kind::Vm, name: "v1".to_owned() });
     apply(&mut world, &text);
     world.until(60, "v1 is up", |world| world.all_up(&[vm("v1")]));
     assert!(!world.said("refused an order"), "{}", world.log.join("\n"));

@@ -2,7 +2,7 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind};
+use lifeboat_brain::fleet::{Kind, OperatorOrder, RefusalKind};
 use world::{Faults, World, fleet, host, vm};
 
 const RULES: &str = r#"
@@ -105,11 +105,11 @@ fn a_class_that_a_rule_gives_is_not_deleted_and_a_deleted_rule_gives_nothing_any
         world.order(OperatorOrder::Delete { kind, name: name.to_owned() });
         world.answers.last().expect("an answer").clone()
     };
-    let refusal = delete(&mut world, ObjectKind::Class, "iron").expect_err("the rule gives it");
+    let refusal = delete(&mut world, Kind::Class, "iron").expect_err("the rule gives it");
     assert!(refusal.message.contains("still needed") && refusal.message.contains("restart rule `a`"), "{refusal}");
-    delete(&mut world, ObjectKind::Restart, "a").expect("nothing needs it");
+    delete(&mut world, Kind::Restart, "a").expect("nothing needs it");
     assert_eq!(class(&world, "v1"), "gold");
-    delete(&mut world, ObjectKind::Class, "iron").expect("nothing gives it now");
+    delete(&mut world, Kind::Class, "iron").expect("nothing gives it now");
     world.crash();
     world.run(5);
     assert_eq!(class(&world, "v1"), "gold");

@@ -2,7 +2,7 @@
 
 mod world;
 
-use lifeboat_brain::fleet::{ObjectKind, OperatorOrder, RefusalKind, VmAction, records::Wanted};
+use lifeboat_brain::fleet::{Kind, OperatorOrder, RefusalKind, VmAction, records::Wanted};
 use world::{Faults, World, fleet, host, vm};
 
 fn up(text: &str, vms: usize) -> World {
@@ -112,13 +112,9 @@ fn a_bad_apply_changes_nothing() {
 #[test]
 fn what_is_in_use_is_not_deleted() {
     let mut world = up(&fleet::toml(3, 3), 3);
-    for (kind, name) in [
-        (ObjectKind::Host, "h1"),
-        (ObjectKind::Vm, "v1"),
-        (ObjectKind::Volume, "v1-d0"),
-        (ObjectKind::Class, "gold"),
-        (ObjectKind::Array, "a1"),
-    ] {
+    for (kind, name) in
+        [(Kind::Host, "h1"), (Kind::Vm, "v1"), (Kind::Volume, "v1-d0"), (Kind::Class, "gold"), (Kind::Array, "a1")]
+    {
         world.order(OperatorOrder::Delete { kind, name: name.to_owned() });
         assert_eq!(
             world.answers.last().expect("an answer").clone().expect_err(name).kind,
@@ -128,9 +124,9 @@ fn what_is_in_use_is_not_deleted() {
     }
     order(&mut world, VmAction::Stop);
     world.run(5);
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name: "v1".to_owned() });
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Volume, name: "v1-d0".to_owned() });
-    world.order(OperatorOrder::Delete { kind: ObjectKind::Host, name: "h1".to_owned() });
+    world.order(OperatorOrder::Delete { kind: Kind::Vm, name: "v1".to_owned() });
+    world.order(OperatorOrder::Delete { kind: Kind::Volume, name: "v1-d0".to_owned() });
+    world.order(OperatorOrder::Delete { kind: Kind::Host, name: "h1".to_owned() });
     assert!(world.answers.iter().rev().take(3).all(Result::is_ok), "{:?}", world.answers);
 }
 

@@ -61,10 +61,11 @@ pub use event::{EventRow, Severity};
 pub use evidence::{EvidenceView, PolicyView};
 pub use fence::{DeviceTest, FenceTest, RungDevice, RungRow, RungState, RungTest};
 pub use host::{AgentLink, FenceCheck, FenceRow, HardwareView, HostCondition, HostRow, MaintenanceView};
+pub use lifeboat_model::action::VmAction;
 pub use notify::{NotifyTested, ReceiverRow};
 pub use recovery::{
     ClassProgress, FenceProgress, PlanRef, RecoveryRow, RecoveryState, RecoveryView, RecoveryVm, RecoveryVmState, Rto,
 };
 pub use status::{ControllerView, HostCount, HostNote, Overall, StatusView, VmCount, Warning};
-pub use vm::{Desired, VmAction, VmPhase, VmRow};
+pub use vm::{Desired, VmPhase, VmRow};
 pub use volume::{VolumeIntent, VolumeRow, VolumeState};

@@ -13,12 +13,14 @@
 //! | [`trace`] | `lifeboat/trace/v1`: what really happened |
 //! | [`spec`] | what an operator declares: classes, hosts, fences, arrays, volumes, VMs, groups, rules, checks |
 //! | [`declaration`] | operators' files into a spec, and what is wrong with them |
+//! | [`action`] | what an operator may order for a VM |
 //! | [`drill`] | what a drill found, and how it got worse |
 //! | [`health`] | what a look at a VM saw |
 //! | [`liveness`] | what is judged of a host, by which rule, on what evidence |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
 
+pub mod action;
 pub mod attach;
 pub mod declaration;
 pub mod drill;

@@ -7,6 +7,7 @@ use std::{
 
 use lifeboat_model::{
     ArrayName, CheckName, ClassName, GroupName, HostName, RuleName, VmName, VolumeName,
+    declaration::Kind,
     fleet::{self, Class, Fleet, Group, Limits},
     spec::{ArraySpec, Declaration, HealthCheck, HostSpec, NamedRule, RestartRule, StartOrder, VmSpec, VolumeSpec},
 };
@@ -370,8 +371,7 @@ impl Declared {
 
     /// Forgets what is named, and with a host that VMs were declared for it at first; the specs to store, none when it is
     /// not there. [`index`](Self::index) follows.
-    pub(super) fn remove(&mut self, kind: super::ObjectKind, name: &str) -> Vec<(String, Option<Vec<u8>>)> {
-        use super::ObjectKind as Kind;
+    pub(super) fn remove(&mut self, kind: Kind, name: &str) -> Vec<(String, Option<Vec<u8>>)> {
         let mut writes = Vec::new();
         let gone = match kind {
             Kind::Class => {

@@ -11,7 +11,7 @@ use lifeboat_model::{HostName, VmName, plan::Request};
 use lifeboat_planner::{Options, RoomMaking};
 
 use super::{
-    Answer, Brain, ObjectKind, Refusal,
+    Answer, Brain, Kind, Refusal,
     planning::EFFORT,
     records::{HostCondition, Phase, Severity, Upkeep, Wanted},
 };
@@ -61,9 +61,9 @@ impl Brain {
 
     /// An operator wants a VM on a host.
     pub(super) fn move_vm(&mut self, name: &VmName, to: &HostName) -> Result<Answer, Refusal> {
-        let Some(vm) = self.vms.get(name) else { return Err(Refusal::not_found(ObjectKind::Vm, name.as_str())) };
+        let Some(vm) = self.vms.get(name) else { return Err(Refusal::not_found(Kind::Vm, name.as_str())) };
         if !self.hosts.contains_key(to) {
-            return Err(Refusal::not_found(ObjectKind::Host, to.as_str()));
+            return Err(Refusal::not_found(Kind::Host, to.as_str()));
         }
         if vm.phase.may_run_on() == Some(to) {
             return Ok(Answer { unchanged: 1, ..Answer::default() });
@@ -87,7 +87,7 @@ impl Brain {
     /// An operator wants a host empty.
     pub(super) fn drain(&mut self, name: &HostName) -> Result<Answer, Refusal> {
         let Some(host) = self.hosts.get_mut(name) else {
-            return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
+            return Err(Refusal::not_found(Kind::Host, name.as_str()));
         };
         if host.record.draining {
             return Ok(Answer { unchanged: 1, ..Answer::default() });

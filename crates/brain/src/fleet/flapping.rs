@@ -17,7 +17,7 @@ use lifeboat_model::{HostName, Time, VmName};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Answer, Brain, Failback, ObjectKind, Refusal,
+    Answer, Brain, Failback, Kind, Refusal,
     records::{HostCondition, Phase, Severity},
     timers::Timer,
 };
@@ -172,7 +172,7 @@ impl Brain {
 
     /// An operator wants a host's VMs back on it.
     pub(super) fn failback(&mut self, name: &HostName) -> Result<Answer, Refusal> {
-        let Some(host) = self.hosts.get(name) else { return Err(Refusal::not_found(ObjectKind::Host, name.as_str())) };
+        let Some(host) = self.hosts.get(name) else { return Err(Refusal::not_found(Kind::Host, name.as_str())) };
         if self.settings.flapping.failback == Failback::Never {
             let advice = "set flapping.failback to \"manual\" in the controller's settings, or move VMs one by one";
             return Err(Refusal::conflict("fail-back is set to never".to_owned(), advice));

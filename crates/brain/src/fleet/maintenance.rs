@@ -3,7 +3,7 @@
 use lifeboat_model::{HostName, Seconds};
 
 use super::{
-    Answer, Brain, ObjectKind, Refusal, RefusalKind,
+    Answer, Brain, Kind, Refusal, RefusalKind,
     records::{Severity, Upkeep},
     timers::Timer,
 };
@@ -37,7 +37,7 @@ impl Brain {
         }
         let now = self.now;
         let Some(host) = self.hosts.get_mut(name) else {
-            return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
+            return Err(Refusal::not_found(Kind::Host, name.as_str()));
         };
         let before = host.record.upkeep.clone();
         let mut upkeep = before.clone().unwrap_or_default();
@@ -69,7 +69,7 @@ impl Brain {
 
     pub(super) fn end_maintenance(&mut self, name: &HostName) -> Result<Answer, Refusal> {
         let Some(host) = self.hosts.get_mut(name) else {
-            return Err(Refusal::not_found(ObjectKind::Host, name.as_str()));
+            return Err(Refusal::not_found(Kind::Host, name.as_str()));
         };
         let declared = self.declared.hosts.get(name).is_some_and(|spec| spec.maintenance.is_some());
         let warnings = if declared {

@@ -3,7 +3,7 @@
 use lifeboat_model::{HostName, VmName, VolumeName, spec::Declaration};
 
 use super::{
-    Answer, Brain, Declared, Effect, FenceProof, HostState, ObjectKind, OperatorOrder, Refusal, RefusalKind, RequestId,
+    Answer, Brain, Declared, Effect, FenceProof, HostState, Kind, OperatorOrder, Refusal, RefusalKind, RequestId,
     VmAction, VolumeState,
     records::{EntryState, HostCondition, HostRecord, Phase, Severity, VmRecord, VolumePlace, VolumeRecord, Wanted},
 };
@@ -13,7 +13,7 @@ impl Refusal {
         Self { kind, message, advice }
     }
 
-    pub(super) fn not_found(kind: ObjectKind, name: &str) -> Self {
+    pub(super) fn not_found(kind: Kind, name: &str) -> Self {
         Self::new(RefusalKind::NotFound, format!("there is no {kind} {name}"), None)
     }
 
@@ -136,7 +136,7 @@ impl Brain {
         }
     }
 
-    fn delete(&mut self, kind: ObjectKind, name: &str) -> Result<Answer, Refusal> {
+    fn delete(&mut self, kind: Kind, name: &str) -> Result<Answer, Refusal> {
         self.may_delete(kind, name)?;
         let mut without = self.declared.clone();
         let writes = without.remove(kind, name);
@@ -149,14 +149,14 @@ impl Brain {
         self.declared = without;
         self.journal.raw.extend(writes);
         match kind {
-            ObjectKind::Host => {
+            Kind::Host => {
                 if let Some((name, _)) = self.hosts.remove_entry(name) {
                     self.brake.set_silent(&name, None);
                     self.release(&name);
                     self.journal.hosts.insert(name);
                 }
             }
-            ObjectKind::Vm => {
+            Kind::Vm => {
                 if let Some(name) = self.vms.get_key_value(name).map(|(name, _)| name.clone()) {
                     self.settle_entry(&name, EntryState::Released);
                     self.drop_from_plan(&name);
@@ -167,19 +167,13 @@ impl Brain {
                     self.journal.vms.insert(name);
                 }
             }
-            ObjectKind::Volume => {
+            Kind::Volume => {
                 if let Some((name, volume)) = self.volumes.remove_entry(name) {
                     self.generation_ends(volume.record.generation);
                     self.journal.volumes.insert(name);
                 }
             }
-            ObjectKind::Class
-            | ObjectKind::Array
-            | ObjectKind::Group
-            | ObjectKind::Rule
-            | ObjectKind::Restart
-            | ObjectKind::Order
-            | ObjectKind::Check => {}
+            Kind::Class | Kind::Array | Kind::Group | Kind::Rule | Kind::Restart | Kind::Order | Kind::Check => {}
         }
         self.sync_watches();
         self.look_at_policies();
@@ -195,9 +189,9 @@ impl Brain {
     }
 
     /// Whether an object may be forgotten as things are.
-    fn may_delete(&self, kind: ObjectKind, name: &str) -> Result<(), Refusal> {
+    fn may_delete(&self, kind: Kind, name: &str) -> Result<(), Refusal> {
         match kind {
-            ObjectKind::Vm => {
+            Kind::Vm => {
                 let vm = self.vms.get(name).ok_or_else(|| Refusal::not_found(kind, name))?;
                 if vm.phase != Phase::Stopped {
                     return Err(Refusal::conflict(
@@ -206,7 +200,7 @@ impl Brain {
                     ));
                 }
             }
-            ObjectKind::Volume => {
+            Kind::Volume => {
                 let volume = self.volumes.get(name).ok_or_else(|| Refusal::not_found(kind, name))?;
                 if volume.op.is_some()
                     || self.owner_is_busy(&VolumeName::new(name).map_err(|_| Refusal::not_found(kind, name))?)
@@ -214,7 +208,7 @@ impl Brain {
                     return Err(Refusal::conflict(format!("volume {name} is in use"), "stop its VM first"));
                 }
             }
-            ObjectKind::Host => {
+            Kind::Host => {
                 let (host, _) = self.hosts.get_key_value(name).ok_or_else(|| Refusal::not_found(kind, name))?;
                 let used =
                     self.vms.iter().find(|(_, vm)| [vm.phase.occupies(), vm.phase.may_run_on()].contains(&Some(host)));
@@ -231,13 +225,7 @@ impl Brain {
                     ));
                 }
             }
-            ObjectKind::Class
-            | ObjectKind::Array
-            | ObjectKind::Group
-            | ObjectKind::Rule
-            | ObjectKind::Restart
-            | ObjectKind::Order
-            | ObjectKind::Check => {}
+            Kind::Class | Kind::Array | Kind::Group | Kind::Rule | Kind::Restart | Kind::Order | Kind::Check => {}
         }
         Ok(())
     }
@@ -248,7 +236,7 @@ impl Brain {
     }
 
     fn act_on_vm(&mut self, name: &VmName, action: VmAction) -> Result<Answer, Refusal> {
-        let Some(vm) = self.vms.get_mut(name) else { return Err(Refusal::not_found(ObjectKind::Vm, name.as_str())) };
+        let Some(vm) = self.vms.get_mut(name) else { return Err(Refusal::not_found(Kind::Vm, name.as_str())) };
         if !vm.enabled && !matches!(action, VmAction::Enable | VmAction::Disable) {
             return Err(Refusal::conflict(
                 format!("VM {name} is disabled: Lifeboat leaves it alone"),
@@ -319,7 +307,7 @@ impl Brain {
     }
 
     fn confirm_off(&mut self, name: &HostName) -> Result<Answer, Refusal> {
-        let Some(host) = self.hosts.get(name) else { return Err(Refusal::not_found(ObjectKind::Host, name.as_str())) };
+        let Some(host) = self.hosts.get(name) else { return Err(Refusal::not_found(Kind::Host, name.as_str())) };
         match &host.record.condition {
             HostCondition::Failed { .. } => {
                 self.proven(name, FenceProof::Operator);

@@ -1,81 +1,8 @@
 //! What operators order and what they are told.
 
-use std::fmt;
-
 use lifeboat_model::{HostName, Seconds, VmName, spec::Declaration};
+pub use lifeboat_model::{action::VmAction, declaration::Kind};
 use serde::{Deserialize, Serialize};
-
-/// What an operator wants of a VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum VmAction {
-    /// It shall run; also tries a VM again that was given up.
-    Start,
-    /// It shall not run.
-    Stop,
-    /// It shall be stopped and started.
-    Restart,
-    /// Lifeboat shall leave it alone: no restart, no recovery, no stop.
-    Disable,
-    /// Lifeboat shall look after it again.
-    Enable,
-}
-
-/// Kinds of declared objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectKind {
-    /// An SLA class.
-    Class,
-    /// A host.
-    Host,
-    /// An array.
-    Array,
-    /// A volume.
-    Volume,
-    /// A VM.
-    Vm,
-    /// A dependency group.
-    Group,
-    /// A placement rule.
-    Rule,
-    /// A restart rule.
-    Restart,
-    /// A start order.
-    Order,
-    /// A check of VMs.
-    Check,
-}
-
-impl ObjectKind {
-    /// The word for one in a stored key.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Class => "class",
-            Self::Host => "host",
-            Self::Array => "array",
-            Self::Volume => "volume",
-            Self::Vm => "vm",
-            Self::Group => "group",
-            Self::Rule => "rule",
-            Self::Restart => "restart",
-            Self::Order => "order",
-            Self::Check => "check",
-        }
-    }
-}
-
-impl fmt::Display for ObjectKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Vm => "VM",
-            Self::Restart => "restart rule",
-            Self::Order => "start order",
-            other => other.key(),
-        })
-    }
-}
 
 /// What an operator wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +12,7 @@ pub enum OperatorOrder {
     /// Forget an object.
     Delete {
         /// Its kind.
-        kind: ObjectKind,
+        kind: Kind,
         /// Its name.
         name: String,
     },

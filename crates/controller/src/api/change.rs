@@ -1,9 +1,7 @@
 //! Orders of operators: the fleet's declaration, VMs, and a host's being off.
 
 use axum::{Json, extract::Path, extract::Request};
-use lifeboat_brain::fleet::{
-    Answer as Done, ObjectKind, OperatorOrder, Refusal, VmAction as BrainAction, records::HostCondition,
-};
+use lifeboat_brain::fleet::{Answer as Done, OperatorOrder, Refusal, records::HostCondition};
 use lifeboat_client::api::{ApplyOutcome, ConfirmOff, ConfirmedOff, Deleted, ErrorCode, VmAction, VmRow};
 use lifeboat_model::{
     HostName, VmName,
@@ -138,21 +136,6 @@ fn reordered(outcome: &mut ApplyOutcome, new: &Declaration, before: &Declaration
     }
 }
 
-const fn brain_kind(kind: Kind) -> ObjectKind {
-    match kind {
-        Kind::Class => ObjectKind::Class,
-        Kind::Host => ObjectKind::Host,
-        Kind::Array => ObjectKind::Array,
-        Kind::Volume => ObjectKind::Volume,
-        Kind::Vm => ObjectKind::Vm,
-        Kind::Group => ObjectKind::Group,
-        Kind::Rule => ObjectKind::Rule,
-        Kind::Restart => ObjectKind::Restart,
-        Kind::Order => ObjectKind::Order,
-        Kind::Check => ObjectKind::Check,
-    }
-}
-
 /// Forgets a declared thing that nothing else names.
 pub(super) async fn delete(state: State, kind: Kind, Path(name): Path<String>) -> Answer<Deleted> {
     let object = Object::new(kind, &name);
@@ -162,7 +145,7 @@ pub(super) async fn delete(state: State, kind: Kind, Path(name): Path<String>) -
         return Err(Failure::new(ErrorCode::Refused, format!("{object} is still needed by {}", some(&users)))
             .advice("delete those first, or change them so that they no longer name it"));
     }
-    let done = state.order(OperatorOrder::Delete { kind: brain_kind(kind), name }).await??;
+    let done = state.order(OperatorOrder::Delete { kind, name }).await??;
     Ok(Json(Deleted { object, notes: done.warnings }))
 }
 
@@ -182,13 +165,6 @@ pub(super) async fn vm_action(state: State, Path((name, action)): Path<(String, 
             .advice(format!("one of: {}", words.join(", "))));
     };
     let vm = VmName::new(&name)?;
-    let action = match action {
-        VmAction::Start => BrainAction::Start,
-        VmAction::Stop => BrainAction::Stop,
-        VmAction::Restart => BrainAction::Restart,
-        VmAction::Disable => BrainAction::Disable,
-        VmAction::Enable => BrainAction::Enable,
-    };
     state.order(OperatorOrder::Vm { vm: vm.clone(), action }).await??;
     let row = state.view(move |brain, now| vms::row(brain, &vm, now)).await?;
     row.map(Json).ok_or_else(|| Failure::not_found(format!("VM {name} was deleted meanwhile")))

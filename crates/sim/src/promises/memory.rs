@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_brain::fleet::{Brain, ObjectKind, OperatorOrder, RequestId, VmAction, records::Wanted};
+use lifeboat_brain::fleet::{Brain, Kind, OperatorOrder, RequestId, VmAction, records::Wanted};
 use lifeboat_model::{HostName, Seconds, Time, VmName};
 
 /// An order has its effect on all that is under way within this.
@@ -31,7 +31,7 @@ fn touches(order: &OperatorOrder, name: &VmName) -> bool {
     match order {
         OperatorOrder::Vm { vm, .. } => vm == name,
         OperatorOrder::Apply(declaration) => declaration.vms.iter().any(|vm| vm.name == *name),
-        OperatorOrder::Delete { kind: ObjectKind::Vm, name: deleted } => deleted == name.as_str(),
+        OperatorOrder::Delete { kind: Kind::Vm, name: deleted } => deleted == name.as_str(),
         _ => false,
     }
 }
@@ -47,12 +47,12 @@ impl Memory {
                     VmAction::Enable | VmAction::Disable => word.enabled = None,
                 }
             }
-            OperatorOrder::Delete { kind: ObjectKind::Vm, name } => {
+            OperatorOrder::Delete { kind: Kind::Vm, name } => {
                 if let Some(word) = self.vms.get_mut(name.as_str()) {
                     (word.declared, word.changed) = (None, Some(now));
                 }
             }
-            OperatorOrder::Delete { kind: ObjectKind::Host, name } => {
+            OperatorOrder::Delete { kind: Kind::Host, name } => {
                 self.hosts.remove(name.as_str());
             }
             OperatorOrder::Maintenance { host, .. } => {
@@ -91,7 +91,7 @@ impl Memory {
                 }
                 self.hosts.extend(declaration.hosts.iter().map(|host| host.name.clone()));
             }
-            OperatorOrder::Delete { kind: ObjectKind::Vm, name } => {
+            OperatorOrder::Delete { kind: Kind::Vm, name } => {
                 if let Some(word) = self.vms.get_mut(name.as_str()) {
                     *word = VmWord { declared: Some(false), changed: Some(now), ..VmWord::default() };
                 }

@@ -1,7 +1,7 @@
 //! Runs a scenario.
 
 use lifeboat_brain::{
-    fleet::{ObjectKind, OperatorOrder, RequestId, VmAction},
+    fleet::{Kind, OperatorOrder, RequestId, VmAction},
     message::Going,
 };
 use lifeboat_model::{HostName, Seconds, Time, VmName, spec::Declaration};
@@ -188,7 +188,7 @@ impl Running<'_> {
         }
         for vm in std::mem::take(&mut self.removing) {
             if self.world.is_stopped(&vm) {
-                self.world.order(OperatorOrder::Delete { kind: ObjectKind::Vm, name: vm.to_string() });
+                self.world.order(OperatorOrder::Delete { kind: Kind::Vm, name: vm.to_string() });
             } else {
                 self.removing.push(vm);
             }
@@ -231,7 +231,7 @@ impl Running<'_> {
                 self.add(line, |later| later.rules.retain(|it| it.name == *rule), |later| later.vms.clear());
             }
             Command::RuleRemove(rule) => {
-                self.order(line, OperatorOrder::Delete { kind: ObjectKind::Rule, name: rule.to_string() });
+                self.order(line, OperatorOrder::Delete { kind: Kind::Rule, name: rule.to_string() });
             }
             Command::Delay(span) => self.pass(*span),
             Command::UntilStable(limit) => {
