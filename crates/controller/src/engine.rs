@@ -87,6 +87,12 @@ impl Engine {
         for message in batch.drain(..) {
             let input = match message {
                 Message::Input(input) => input,
+                Message::Inputs(inputs) => {
+                    for input in inputs {
+                        self.brain.handle(self.clock.now(), input, &mut output);
+                    }
+                    continue;
+                }
                 Message::Question(question) => {
                     questions.push(question);
                     continue;

@@ -5,9 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use lifeboat_brain::fleet::{Answer, Brain, Input, OperatorOrder, Refusal, records::EventRecord};
-use lifeboat_model::trace::TraceEvent;
+use lifeboat_brain::{
+    fleet::{Answer, Brain, Input, LinkId, OperatorOrder, Refusal, records::EventRecord},
+    message::FromAgent,
+};
+use lifeboat_model::{HostName, trace::TraceEvent};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::heartbeats::Heartbeats;
 
 /// Messages that wait for the engine at most; senders wait then.
 pub(crate) const INBOX: usize = 4096;
@@ -22,6 +27,8 @@ pub(crate) type Question = Box<dyn FnOnce(&Brain) + Send>;
 /// What the engine takes.
 pub(crate) enum Message {
     Input(Input),
+    /// Handled one after the other.
+    Inputs(Vec<Input>),
     Question(Question),
     Order(OperatorOrder, oneshot::Sender<Result<Answer, Refusal>>),
 }
@@ -43,6 +50,7 @@ pub struct Handle {
     pub(crate) inbox: mpsc::Sender<Message>,
     pub(crate) stalled: watch::Receiver<Option<String>>,
     log: Arc<EventLog>,
+    heartbeats: Arc<Heartbeats>,
 }
 
 /// What was told lately, and who listens.
@@ -84,7 +92,7 @@ impl Handle {
         stalled: watch::Receiver<Option<String>>,
         log: Arc<EventLog>,
     ) -> Self {
-        Self { inbox, stalled, log }
+        Self { inbox, stalled, log, heartbeats: Arc::default() }
     }
 
     /// Asks the brain something.
@@ -130,6 +138,16 @@ impl Handle {
     pub(crate) async fn input(&self, input: Input) {
         // An engine that has ended needs no input.
         let _ = self.inbox.send(Message::Input(input)).await;
+    }
+
+    /// Gives the engine a heartbeat, soon.
+    pub(crate) fn heartbeat(&self, host: HostName, link: LinkId, heartbeat: FromAgent) {
+        self.heartbeats.add(host, link, heartbeat);
+    }
+
+    /// Passes heartbeats on to the engine until it ends.
+    pub(crate) async fn pass_heartbeats_on(&self) {
+        self.heartbeats.pass_on(&self.inbox).await;
     }
 
     /// The events after a number that are kept in memory, oldest first, and those to come. The two meet without a gap.

@@ -22,6 +22,7 @@ pub mod engine;
 mod fencing;
 pub mod handle;
 mod heartbeat_block;
+mod heartbeats;
 mod join;
 mod links;
 mod listener;

@@ -12,7 +12,7 @@ use std::{
 
 use lifeboat_brain::{
     fleet::{Input, LinkId},
-    message::{FromAgent, ToAgent},
+    message::{FromAgent, Hello, ToAgent},
 };
 use lifeboat_model::HostName;
 use lifeboat_transport::{
@@ -38,12 +38,13 @@ const MAX_NETWORKS: usize = 4;
 /// The links that are open.
 #[derive(Clone, Default)]
 pub(crate) struct Links {
-    open: Arc<Mutex<BTreeMap<LinkId, mpsc::Sender<ToAgent>>>>,
+    // Boxed, since a queue takes memory for 32 messages at once, and there is a queue for each of 10,000 links.
+    open: Arc<Mutex<BTreeMap<LinkId, mpsc::Sender<Box<ToAgent>>>>>,
     next: Arc<AtomicU64>,
 }
 
 impl Links {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<ToAgent>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<Box<ToAgent>>>> {
         self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -51,7 +52,7 @@ impl Links {
     pub(crate) fn say(&self, host: &HostName, link: LinkId, message: ToAgent) {
         let mut open = self.lock();
         let Some(sender) = open.get(&link) else { return };
-        if sender.try_send(message).is_err() {
+        if sender.try_send(Box::new(message)).is_err() {
             tracing::warn!("the agent of {host} does not read what it is told; its link is closed");
             open.remove(&link);
         }
@@ -62,8 +63,15 @@ impl Links {
         self.lock().remove(&link);
     }
 
-    /// Serves one agent's connection until either side ends it.
-    pub(crate) async fn serve<S>(&self, handle: &Handle, stream: S, host: HostName, from: Option<IpAddr>)
+    /// Serves one agent's connection until either side ends it. Not an `async fn`, whose future would keep the room of the
+    /// stream as it came.
+    pub(crate) fn serve<S>(
+        self,
+        handle: Handle,
+        stream: S,
+        host: HostName,
+        from: Option<IpAddr>,
+    ) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -71,19 +79,21 @@ impl Links {
         let (reader, writer) = tokio::io::split(stream);
         let (sender, receiver) = mpsc::channel(WAITING);
         self.lock().insert(link, sender);
-        let writing = tokio::spawn(write(FrameWriter::new(writer).time_limit(WRITE_LIMIT), receiver));
-        let abort = writing.abort_handle();
-        tokio::select! {
-            () = read(handle, FrameReader::new(reader), &host, from, link) => abort.abort(),
-            // The writer ends when the link was closed by us, or the agent no longer takes anything.
-            _ = writing => {}
+        async move {
+            let writing = tokio::spawn(write(FrameWriter::new(writer).time_limit(WRITE_LIMIT), receiver));
+            let abort = writing.abort_handle();
+            tokio::select! {
+                () = read(&handle, FrameReader::new(reader), &host, from, link) => abort.abort(),
+                // The writer ends when the link was closed by us, or the agent no longer takes anything.
+                _ = writing => {}
+            }
+            self.close(link);
+            handle.input(Input::LinkClosed { host, link }).await;
         }
-        self.close(link);
-        handle.input(Input::LinkClosed { host, link }).await;
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut messages: mpsc::Receiver<ToAgent>) {
+async fn write<W: AsyncWrite + Unpin>(mut writer: FrameWriter<W>, mut messages: mpsc::Receiver<Box<ToAgent>>) {
     while let Some(message) = messages.recv().await {
         if writer.send(&message).await.is_err() {
             return;
@@ -101,7 +111,7 @@ async fn read<R: AsyncRead + Unpin>(
     link: LinkId,
 ) {
     loop {
-        match reader.next::<FromAgent>().await {
+        let message = match reader.next::<FromAgent>().await {
             Ok(Some(FromAgent::Hello(hello))) if hello.host != *host => {
                 tracing::warn!(
                     "an agent with the certificate of {host} says that it is {}; its link is closed",
@@ -109,20 +119,29 @@ async fn read<R: AsyncRead + Unpin>(
                 );
                 return;
             }
-            Ok(Some(FromAgent::Hello(mut hello))) => {
-                let seen = hello.probe_port.zip(from).map(|(port, ip)| SocketAddr::new(ip.to_canonical(), port));
-                hello.probe_addresses.truncate(MAX_NETWORKS);
-                hello.probe_addresses.splice(0..0, seen.map(|address| address.to_string()));
-                handle.input(Input::AgentSaid { host: host.clone(), link, message: FromAgent::Hello(hello) }).await;
-            }
-            Ok(Some(message)) => handle.input(Input::AgentSaid { host: host.clone(), link, message }).await,
+            Ok(Some(FromAgent::Hello(hello))) => FromAgent::Hello(reached_at(hello, from)),
+            Ok(Some(message)) => message,
             Ok(None) => return,
             Err(error) => {
                 tracing::info!("the link of {host} broke: {}", crate::run::chain(&error));
                 return;
             }
+        };
+        if let FromAgent::Heartbeat { .. } = message {
+            handle.heartbeat(host.clone(), link, message);
+        } else {
+            // Apart, so that a link has no room for it while it waits, which is nearly always.
+            Box::pin(handle.input(Input::AgentSaid { host: host.clone(), link, message })).await;
         }
     }
+}
+
+/// With the address that the agent's link comes from before those that it says of itself.
+fn reached_at(mut hello: Hello, from: Option<IpAddr>) -> Hello {
+    let seen = hello.probe_port.zip(from).map(|(port, ip)| SocketAddr::new(ip.to_canonical(), port));
+    hello.probe_addresses.truncate(MAX_NETWORKS);
+    hello.probe_addresses.splice(0..0, seen.map(|address| address.to_string()));
+    hello
 }
 
 /// The host that a peer's certificate is made out to.

@@ -12,43 +12,89 @@ use lifeboat_transport::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener},
-    sync::Semaphore,
+    sync::{Semaphore, oneshot, watch},
+    task::spawn_blocking,
+    time::timeout,
 };
 
-use crate::{api, join, links, links::Links, run::chain};
+use crate::{api, join, links, links::Links, memory, run::chain};
 
 /// Time that a peer has for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Handshakes under way at once.
 const HANDSHAKES: usize = 256;
+/// A storm of handshakes leaves much memory unused, which is given back when there was none for so long
+const CALM: Duration = Duration::from_secs(2);
+/// after at least so many: a hundredth of what a large pod has.
+const STORM: u64 = 100;
 /// Joins under way at once. Who joins has shown nothing yet, and must not take the room of agents: more are sent away.
 const JOINS: usize = 32;
 /// Requests of operators under way at once, over both doors.
 const REQUESTS: usize = 256;
 
-/// Serves the TLS port for ever.
-pub(crate) async fn serve_agents(
-    listener: TcpListener,
-    config: Arc<rustls::ServerConfig>,
-    service: api::Service,
-    links: Links,
-    router: Router,
-) {
+/// What the TLS port needs.
+pub(crate) struct AgentPort {
+    /// Its configuration.
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    /// Who joins, and what the engine is told.
+    pub(crate) service: api::Service,
+    /// The links of agents.
+    pub(crate) links: Links,
+    /// The API.
+    pub(crate) router: Router,
+}
+
+/// Serves the TLS port on a thread of its own, until that is no longer awaited. 10,000 links wake somebody 20,000 times a
+/// second, for some microseconds each: among several threads most of that time goes by in waking one another.
+///
+/// # Errors
+/// What the system says when there is no thread to be had, or the socket cannot be handed over.
+pub(crate) fn serve_agents(listener: TcpListener, port: AgentPort) -> std::io::Result<impl Future<Output = ()>> {
+    let listener = listener.into_std()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let main = tokio::runtime::Handle::current();
+    let (wanted, unwanted) = oneshot::channel::<()>();
+    let (serves, ended) = oneshot::channel::<()>();
+    let work = async move {
+        let _serves = serves;
+        match TcpListener::from_std(listener) {
+            Ok(listener) => tokio::select! {
+                () = accept_all(listener, port, main) => {}
+                _ = unwanted => {}
+            },
+            Err(error) => tracing::error!("the TLS port cannot be served: {error}"),
+        }
+    };
+    std::thread::Builder::new().name("links".to_owned()).spawn(move || runtime.block_on(work))?;
+    Ok(async move {
+        // Kept until then: it goes with whoever awaits this.
+        let _wanted = wanted;
+        // Nothing is ever sent.
+        let _ = ended.await;
+    })
+}
+
+/// Takes connections for ever. Operators are served by the runtime `main`, since their answers may be large.
+async fn accept_all(listener: TcpListener, port: AgentPort, main: tokio::runtime::Handle) {
+    let AgentPort { tls, service, links, router } = port;
     let places = Arc::new(Semaphore::new(HANDSHAKES));
     let joins = Arc::new(Semaphore::new(JOINS));
+    let (done, counted) = watch::channel(0_u64);
+    tokio::spawn(give_back_after_storms(counted));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Some(stream) = accepted(listener.accept().await.map(|(stream, _)| stream)).await else { continue };
-        let (config, service, links, router) = (Arc::clone(&config), service.clone(), links.clone(), router.clone());
-        let joins = Arc::clone(&joins);
+        let (tls, service, links, router) = (Arc::clone(&tls), service.clone(), links.clone(), router.clone());
+        let (joins, done, main) = (Arc::clone(&joins), done.clone(), main.clone());
         tokio::spawn(async move {
             if let Err(error) = tune_tcp(&stream) {
                 tracing::debug!("a connection could not be tuned: {error}");
             }
-            match tls::accept(stream, &config, HANDSHAKE).await {
+            match tls::accept(stream, &tls, HANDSHAKE).await {
                 Ok(accepted) => {
                     drop(place);
-                    dispatch(accepted, &service, &links, &joins, router).await;
+                    done.send_modify(|count| *count += 1);
+                    dispatch(accepted, &service, links, &joins, router, &main).await;
                 }
                 Err(error) => tracing::info!("a connection was refused: {}", chain(&error)),
             }
@@ -56,18 +102,34 @@ pub(crate) async fn serve_agents(
     }
 }
 
+/// Gives memory back whenever many handshakes were done and no more come, until nobody counts them any longer.
+async fn give_back_after_storms(mut handshakes: watch::Receiver<u64>) {
+    let mut before = 0;
+    while handshakes.changed().await.is_ok() {
+        while timeout(CALM, handshakes.changed()).await.is_ok_and(|more| more.is_ok()) {}
+        let now = *handshakes.borrow();
+        if now - before >= STORM {
+            // Waited for, so that a second one never stands behind the first.
+            let _ = spawn_blocking(memory::give_back).await;
+        }
+        before = now;
+    }
+}
+
 async fn dispatch(
     accepted: tls::Accepted<TcpStream>,
     service: &api::Service,
-    links: &Links,
+    links: Links,
     joins: &Semaphore,
     router: Router,
+    main: &tokio::runtime::Handle,
 ) {
     match accepted.protocol {
         Protocol::Agent => match links::host_of(accepted.peer) {
             Ok(host) => {
                 let from = accepted.stream.get_ref().0.peer_addr().ok().map(|address| address.ip());
-                links.serve(&service.handle, accepted.stream, host, from).await;
+                // A task of its own: this one is as large as the largest that a peer may ask for, and links last.
+                tokio::spawn(links.serve(service.handle.clone(), accepted.stream, host, from));
             }
             Err(why) => tracing::warn!("{why}"),
         },
@@ -76,7 +138,7 @@ async fn dispatch(
             Err(_) => tracing::warn!("{JOINS} joins are under way; another one was sent away"),
         },
         Protocol::Http => match accepted.peer {
-            Some(Identity::Operator(_)) => serve_http(accepted.stream, router).await,
+            Some(Identity::Operator(_)) => drop(main.spawn(serve_http(accepted.stream, router))),
             _ => tracing::warn!("a peer without an operator's certificate asked for the API; it is refused"),
         },
     }

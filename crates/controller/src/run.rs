@@ -67,6 +67,12 @@ pub enum RunError {
     /// An address or socket cannot be listened on.
     #[error(transparent)]
     Listen(#[from] listen::ListenError),
+    /// The TLS port cannot be served.
+    #[error("cannot start the thread that serves agents")]
+    Thread(#[source] std::io::Error),
+    /// The thread that serves agents has ended.
+    #[error("agents are no longer served: the thread that did it has ended, for a reason that the log tells")]
+    AgentsUnserved,
     /// The engine ended by itself.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -138,15 +144,19 @@ pub async fn run(
     };
     let admission = config.admission.clone();
     let receivers = Receivers::new(config.notify.clone(), &notify::hostname());
+    let heartbeats = handle.clone();
     let notifying =
         Notifying { receivers: receivers.clone(), handle: handle.clone(), clock, store: Arc::clone(&store) };
     let service = api::Service { handle: handle.clone(), store, authority, clock, receivers, admission };
     let router = api::router(service.clone());
+    let port = listener::AgentPort { tls, service, links, router: router.clone() };
+    let agents = listener::serve_agents(agents, port).map_err(RunError::Thread)?;
     ready();
     tokio::select! {
         ended = engine.run() => ended?,
         () = notifying.run() => {}
-        () = listener::serve_agents(agents, tls, service, links, router.clone()) => {}
+        () = heartbeats.pass_heartbeats_on() => {}
+        () = agents => return Err(RunError::AgentsUnserved),
         () = listener::serve_socket(socket, router) => {}
         () = shutdown => tokio::time::sleep(LAST_WORDS).await,
     }

@@ -5,7 +5,11 @@
 //! them. A message that is not the expected JSON leaves the stream usable: the next frame begins where this one ends.
 //! After any other error the stream is of no more use, and every further call says the same.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use bytes::{Buf as _, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -19,8 +23,8 @@ use crate::tls::TlsFault;
 /// The longest message unless told otherwise, in bytes.
 pub const MAX_FRAME_BYTES: usize = 16 * 1024 * 1024;
 const HEAD_BYTES: usize = 4;
-/// Memory is asked for in pieces of at least so many bytes,
-const LEAST_BYTES: usize = 4 * 1024;
+/// Memory is asked for in pieces of at least so many bytes, which each reader keeps while it waits,
+const LEAST_BYTES: usize = 512;
 /// and of at most so many; the memory of a larger message is given back with it.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -71,6 +75,15 @@ impl From<io::Error> for FrameError {
     }
 }
 
+/// What `work` comes to, within `limit`. Pinned where it was made, so that a reader or writer, of which there are 10,000,
+/// has room for it only once.
+async fn within<F: Future>(limit: Option<Duration>, work: Pin<&mut F>) -> Result<F::Output, FrameError> {
+    match limit {
+        None => Ok(work.await),
+        Some(limit) => timeout(limit, work).await.map_err(|Elapsed { .. }| FrameError::Idle { limit }),
+    }
+}
+
 /// Receives messages.
 #[derive(Debug)]
 pub struct FrameReader<R> {
@@ -111,13 +124,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.broken {
             return Err(FrameError::Unusable);
         }
-        let frame = match self.idle_limit {
-            None => self.frame().await,
-            Some(limit) => match timeout(limit, self.frame()).await {
-                Ok(frame) => frame,
-                Err(Elapsed { .. }) => return Err(FrameError::Idle { limit }),
-            },
-        };
+        let limit = self.idle_limit;
+        let frame = within(limit, pin!(self.frame())).await?;
         let Some(frame) = frame.inspect_err(|_| self.broken = true)? else { return Ok(None) };
         serde_json::from_slice(&frame).map(Some).map_err(FrameError::NotJson)
     }
@@ -206,13 +214,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         frame[..HEAD_BYTES].copy_from_slice(&head.to_be_bytes());
         // Until all of it is out, half a frame may be on its way.
         self.broken = true;
-        match self.time_limit {
-            None => self.write(&frame).await?,
-            Some(limit) => match timeout(limit, self.write(&frame)).await {
-                Ok(written) => written?,
-                Err(Elapsed { .. }) => return Err(FrameError::Idle { limit }),
-            },
-        }
+        let limit = self.time_limit;
+        within(limit, pin!(self.write(&frame))).await??;
         self.broken = false;
         Ok(())
     }

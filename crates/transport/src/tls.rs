@@ -154,6 +154,8 @@ pub fn controller_config(authority: &Authority, names: &[ServerName<'_>]) -> Res
         .with_client_cert_verifier(verifier)
         .with_single_cert(certificate.chain, certificate.key)?;
     config.alpn_protocols = Protocol::ALL.map(|protocol| protocol.alpn().to_vec()).into();
+    // Nobody resumes a session: an agent connects again seldom, and then shows its certificate.
+    config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 
