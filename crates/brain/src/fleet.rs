@@ -233,6 +233,7 @@ impl Brain {
             Timer::Drill => self.drill_due(),
             Timer::Look(check, vm) => self.look_due(&(check, vm)),
             Timer::Trouble(by) => self.trouble_due(&by),
+            Timer::Brake => self.brake_is_over(),
             Timer::Settle => self.want_plan("hosts have had time to appear"),
         }
     }

@@ -154,6 +154,23 @@ fn a_controller_that_is_cut_off_from_most_hosts_suspects_itself_and_fences_nothi
 }
 
 #[test]
+fn hosts_that_come_and_go_around_the_share_make_the_brake_told_of_once() {
+    let mut world = up(&fleet::toml(5, 5), 5);
+    let some = ["h1", "h2", "h3"];
+    let held = |world: &World| world.brain.as_ref().is_some_and(|brain| brain.brake().is_some());
+    for _ in 0..3 {
+        set(&mut world, &some, |machine| machine.cut = true);
+        world.until(10, "the brake is on", held);
+        set(&mut world, &some, |machine| machine.cut = false);
+        world.until(10, "all are heard again", |world| !held(world));
+    }
+    world.until(10, "the brake ends", |world| world.said("no longer suspects itself"));
+    let told = |what: &str| world.log.iter().filter(|line| line.contains(what)).count();
+    assert_eq!((told("This controller suspects itself"), told("no longer suspects itself")), (1, 1));
+    assert!(!world.said("has failed"), "{}", world.log.join("\n"));
+}
+
+#[test]
 fn a_rack_that_lost_its_power_is_recovered_although_it_is_most_of_the_fleet() {
     let mut world = up(&fleet::toml(5, 5), 5);
     for name in ["h1", "h2", "h3"] {

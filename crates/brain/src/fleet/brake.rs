@@ -27,6 +27,9 @@ const AT_ONCE: Seconds = Seconds::new(60);
 const COUNT_LASTS: Seconds = Seconds::new(1);
 /// Beyond the grace time, what an agent may need that has just begun to wait for a connection that is never made.
 const CONNECTS_WITHIN: Seconds = Seconds::new(5);
+/// For so long nothing must be held before people are told that the brake is over: around the share, hosts are held and
+/// heard again many times a second.
+const CALM: Seconds = Seconds::new(5);
 /// The most references.
 pub const MAX_REFERENCES: usize = 16;
 
@@ -84,6 +87,8 @@ pub(super) struct Brake {
     answered: Option<(Time, u64)>,
     /// Why it is on.
     why: Option<String>,
+    /// Whether people think that it is on.
+    told: bool,
 }
 
 impl Brake {
@@ -199,10 +204,10 @@ impl Brain {
             self.end_brake();
             return Hold::Forgiven;
         };
-        let first = self.brake.held.is_empty();
+        self.timers.cancel(&Timer::Brake);
         self.brake.held.entry(name.clone()).or_insert(self.now);
         self.brake.why = Some(why.clone());
-        if first {
+        if !std::mem::replace(&mut self.brake.told, true) {
             let text = format!(
                 "This controller suspects itself: {why}. It fences nothing that other evidence does not confirm, and goes on by itself. See to the network at this controller"
             );
@@ -221,7 +226,7 @@ impl Brain {
             self.timers.set(Timer::Silence(name), until + host.policy.suspect_after_s);
         }
         self.brake.held.clear();
-        self.brake.why = None;
+        (self.brake.why, self.brake.told) = (None, false);
         let text = format!(
             "This controller no longer suspects itself; hosts that are still silent have {} to come back",
             until.since(self.now)
@@ -233,6 +238,13 @@ impl Brain {
     pub(super) fn release(&mut self, name: &HostName) {
         if self.brake.held.remove(name).is_some() && self.brake.held.is_empty() {
             self.brake.why = None;
+            self.timers.set(Timer::Brake, self.now + CALM);
+        }
+    }
+
+    /// Nothing has been held for a while.
+    pub(super) fn brake_is_over(&mut self) {
+        if std::mem::take(&mut self.brake.told) {
             self.tell(Severity::Info, "This controller no longer suspects itself".to_owned(), |_| {});
         }
     }

@@ -46,6 +46,8 @@ pub(super) enum Timer {
     Look(CheckName, VmName),
     /// Somebody who cannot see its VMs well may see them again: the agent of a host, or the controller (none).
     Trouble(Option<HostName>),
+    /// The brake has held nothing for a while.
+    Brake,
     /// New hosts have had time to appear; placements that do not hurry may be planned.
     Settle,
 }
