@@ -51,6 +51,7 @@ struct Bench {
     silent: Vec<HostName>,
     array_works: bool,
     fences: Vec<(u64, FenceSpec)>,
+    called_off: Vec<u64>,
     reads: Vec<(u64, FenceSpec)>,
     looks: usize,
     granted: Vec<(HostName, u64)>,
@@ -74,6 +75,7 @@ impl Bench {
             silent: Vec::new(),
             array_works: true,
             fences: Vec::new(),
+            called_off: Vec::new(),
             reads: Vec::new(),
             looks: 0,
             granted: Vec::new(),
@@ -144,6 +146,7 @@ impl Bench {
     fn carry_out(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::Fence { attempt, device, .. } => self.fences.push((attempt, device)),
+            Effect::EndFence { attempt, .. } => self.called_off.push(attempt),
             Effect::ReadFence { look: 0, .. } => self.looks += 1,
             Effect::ReadFence { look, device, .. } => self.reads.push((look, device)),
             Effect::Tell(event) => self.events.push((event.severity, event.text)),
@@ -303,7 +306,10 @@ fn a_lease_that_ran_out_with_a_guard_is_proof_after_lease_and_margin_and_not_bef
     assert!(!bench.brain.fence_waiting(&host("h1")).expect("it waits").stuck, "it will go on by itself");
     bench.run(Seconds::new(12));
     assert_eq!(bench.proof(), None, "15 s and 3 s are not over");
+    let under_way: Vec<u64> = bench.fences.iter().map(|(attempt, _)| *attempt).collect();
+    assert!(under_way.len() == 1 && bench.called_off.is_empty(), "the second device is being tried");
     bench.run(Seconds::new(3));
+    assert_eq!(bench.called_off, under_way, "a host that is proven off is not cut once more");
     assert_eq!(bench.proof(), Some(&FenceProof::Lease { pledge: Pledge::Guard }));
     assert_eq!(bench.rung(&Rung::Lease).0, RungState::Proven);
     bench.fences.clear();

@@ -24,6 +24,7 @@ pub(crate) struct Effects {
     pub(crate) arrays: Arrays,
     pub(crate) checks: Checks,
     pub(crate) blocks: Blocks,
+    pub(crate) fences: fencing::Attempts,
     pub(crate) log: Arc<EventLog>,
 }
 
@@ -32,7 +33,8 @@ impl Effects {
         match effect {
             Effect::Say { host, link, message } => self.links.say(&host, link, message),
             Effect::CloseLink { link, .. } => self.links.close(link),
-            Effect::Fence { host, attempt, device } => fencing::spawn(self.handle.clone(), host, attempt, device),
+            Effect::Fence { host, attempt, device } => self.fences.begin(self.handle.clone(), host, attempt, &device),
+            Effect::EndFence { host, attempt } => self.fences.call_off(host, attempt),
             Effect::ReadFence { host, look, device } => fencing::spawn_read(self.handle.clone(), host, look, device),
             Effect::ReadPower { host, device } => asking::power(self.handle.clone(), host, device),
             Effect::AskVm { host, vm, check } => {

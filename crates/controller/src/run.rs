@@ -130,6 +130,7 @@ pub async fn run(
         arrays: Arrays::default(),
         checks: Checks::new(&config.health),
         blocks: crate::heartbeat_block::Blocks::default(),
+        fences: crate::fencing::Attempts::default(),
         log: Arc::clone(&log),
     };
     let engine = Engine {

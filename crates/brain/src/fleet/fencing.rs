@@ -331,8 +331,9 @@ impl Brain {
         let text =
             format!("{name} is fenced after {}: {proof}. Its VMs are started elsewhere now", since.since(declared));
         self.note_proof(name, &proof);
+        self.call_off_attempts(name);
         let Some(host) = self.hosts.get_mut(name) else { return };
-        // An attempt that is under way goes on: until it ends the host is not taken back.
+        // Until an attempt that is under way has ended, the host is not taken back.
         host.record.condition = HostCondition::Fenced { recovery, since, proof: proof.clone() };
         (host.answers_again, host.cutting) = (false, false);
         self.journal.hosts.insert(name.clone());
@@ -352,6 +353,18 @@ impl Brain {
         }
         self.fence_step_done(name);
         self.unpark_starts();
+    }
+
+    /// Ends what is still being tried on a host that is proven off by something else: somebody may put it on again, and a BMC
+    /// that comes back only then would cut it once more.
+    fn call_off_attempts(&mut self, name: &HostName) {
+        let Some(trying) = self.hosts.get(name).and_then(|host| host.trying.as_ref()) else { return };
+        if trying.confirming {
+            return;
+        }
+        for part in trying.parts.iter().filter(|part| part.ended.is_none()) {
+            self.journal.effects.push(Effect::EndFence { host: name.clone(), attempt: part.attempt });
+        }
     }
 
     /// Notes which rung is the proof, and that the others are waited for no more.

@@ -207,6 +207,14 @@ pub enum Effect {
         /// The device.
         device: FenceSpec,
     },
+    /// End an attempt to cut a host's power that is no longer wanted: the device is given no further orders. It is still
+    /// answered with [`Input::FenceEnded`], once nothing that was sent before can act any more.
+    EndFence {
+        /// The host.
+        host: HostName,
+        /// The attempt.
+        attempt: u64,
+    },
     /// Read a fence device, within its time limit. Nothing is cut.
     ReadFence {
         /// The host.

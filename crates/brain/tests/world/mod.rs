@@ -295,6 +295,8 @@ impl World {
                     self.break_link(&host);
                 }
             }
+            // The worst that can be: what was sent before still acts.
+            Effect::EndFence { .. } => {}
             Effect::Fence { host, attempt, .. } => {
                 if fails || !self.hosts[&host].bmc {
                     let result = Err("the BMC does not answer".to_owned());

@@ -156,13 +156,7 @@ fn round(lab: &Lab, mishap: Mishap) -> Result<Round, Failure> {
         lab.bmc(&host, true)?;
     }
     lab.power_on(&host)?;
-    until("the host is back", || {
-        // An attempt that was under way when its BMC came back may have cut the power once more.
-        if !lab.has_power(&host)? {
-            lab.power_on(&host)?;
-        }
-        all_up(lab)
-    })?;
+    until("the host is back", || all_up(lab))?;
     // Three failures within an hour hold a host out, as they should; here it is wanted again.
     lab.cli(&["maintenance", host.as_str(), "off"])?;
     Ok(round)

@@ -79,6 +79,7 @@ impl Controller {
             arrays: Arrays::default(),
             checks: Checks::new(&HealthConfig::default()),
             blocks: crate::heartbeat_block::Blocks::default(),
+            fences: crate::fencing::Attempts::default(),
             log: Arc::clone(&log),
         };
         let engine = Engine {

@@ -58,6 +58,8 @@ impl World {
             }
             Effect::CloseLink { link, .. } => self.close_controller_side(link),
             Effect::Fence { host, attempt, device } => self.fence(controller, life, &host, attempt, &device),
+            // The worst that can be: what was sent before still acts.
+            Effect::EndFence { .. } => {}
             Effect::ReadFence { host, look, device } => self.read_fence(controller, life, &host, look, &device),
             Effect::ReadPower { host, device } => self.read_power(controller, life, host, &device),
             Effect::AskVm { host, vm, .. } => self.ask_vm(controller, life, host, vm),
