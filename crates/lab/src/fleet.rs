@@ -23,6 +23,8 @@ const ARRAY: &str = "a1";
 const CLASSES: [(&str, u64); 3] = [("gold", 120), ("silver", 300), ("bronze", 600)];
 /// RAM of a guest.
 const GUEST_MIB: u64 = 128;
+/// Guests that a host starts at a time: they are small, and a fifth that waits for a place takes longer than five at once.
+const STARTS: u64 = 8;
 /// Share of a processor that a guest is reckoned with.
 const GUEST_CPU_MILLI: u64 = 250;
 
@@ -80,7 +82,7 @@ fn host_spec(lab: &Lab, index: usize, name: &HostName) -> HostSpec {
     let most = lab.vms().len().div_ceil(others) as u64 + 1;
     let capacity =
         BTreeMap::from([("cpu_milli".to_owned(), most * GUEST_CPU_MILLI), ("memory_mib".to_owned(), most * GUEST_MIB)]);
-    HostSpec { name: name.clone(), capacity, fences: fences(lab, index, name), ..bare_host(name) }
+    HostSpec { name: name.clone(), capacity, starts: Some(STARTS), fences: fences(lab, index, name), ..bare_host(name) }
 }
 
 /// Both interfaces of the host's BMC; half of the hosts are fenced one way first, half the other.

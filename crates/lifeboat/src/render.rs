@@ -31,6 +31,7 @@ pub mod wrap;
 mod samples;
 
 use jiff::tz::TimeZone;
+pub use lifeboat_model::text::{count, counted};
 
 /// How text may look.
 #[derive(Clone, Debug)]
@@ -41,9 +42,4 @@ pub struct Look {
     pub colour: bool,
     /// The operator's time zone.
     pub zone: TimeZone,
-}
-
-/// `1 VM`, `3 VMs`.
-pub fn count(number: u64, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }

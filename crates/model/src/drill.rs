@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClassName, Seconds, Time, VmName};
+use crate::{ClassName, Seconds, Time, VmName, text::count};
 
 /// Cases that a part keeps, at most; the worst come first.
 pub const MAX_CASES: usize = 200;
@@ -79,7 +79,7 @@ impl Case {
         let names: Vec<&str> = self.named.iter().take(3).map(VmName::as_str).collect();
         let more = self.out - (names.len() as u64).min(self.out);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let vms = if self.out == 1 { "1 VM".to_owned() } else { format!("{} VMs", self.out) };
+        let vms = count(self.out, "VM");
         format!("{vms} ({}{more})", names.join(", "))
     }
 }

@@ -19,6 +19,7 @@
 //! | [`liveness`] | what is judged of a host, by which rule, on what evidence |
 //! | [`running`] | what a VM's process is doing |
 //! | [`attach`] | how a mapped volume is reached from its host |
+//! | [`text`] | words that depend on a number |
 
 pub mod action;
 pub mod attach;
@@ -36,6 +37,7 @@ pub mod plan;
 pub mod reason;
 pub mod running;
 pub mod spec;
+pub mod text;
 pub mod time;
 pub mod trace;
 

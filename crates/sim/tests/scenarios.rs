@@ -90,6 +90,6 @@ fn main() -> ExitCode {
         }
     });
     let failed = failed.load(Ordering::Relaxed);
-    println!("{} scenarios, {failed} failed", files.len());
+    println!("{}, {failed} failed", lifeboat_model::text::count(files.len(), "scenario"));
     ExitCode::from(u8::from(failed > 0))
 }

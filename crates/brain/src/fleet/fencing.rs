@@ -317,7 +317,7 @@ impl Brain {
     #[must_use]
     pub fn fence_wait(&self, name: &HostName) -> Option<String> {
         let FenceWait { why, waiting, mends, .. } = self.fence_waiting(name)?;
-        let waiting = if waiting == 1 { "1 VM waits".to_owned() } else { format!("{waiting} VMs wait") };
+        let waiting = lifeboat_model::text::counted(waiting, "VM waits", "VMs wait");
         let mends = mends.join("; ");
         Some(format!("{why}. Nothing of it is started elsewhere until it is off: {waiting}. What to do: {mends}"))
     }

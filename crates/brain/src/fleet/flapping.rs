@@ -13,7 +13,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat_model::{HostName, Time, VmName};
+use lifeboat_model::{HostName, Time, VmName, text::counted};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -164,7 +164,7 @@ impl Brain {
         host.record.failing_back = true;
         self.journal.hosts.insert(name.clone());
         let count = self.vms.values().filter(|vm| vm.home.as_ref() == Some(name)).count();
-        let vms = if count == 1 { "1 VM goes".to_owned() } else { format!("{count} VMs go") };
+        let vms = counted(count, "VM goes", "VMs go");
         let text = format!("{vms} home to {name}, a few at a time, by a stop and a start: {why}");
         self.tell(Severity::Info, text, |event| event.host = Some(name.clone()));
         self.drain_due = true;
@@ -220,8 +220,11 @@ impl Brain {
         let left = self.vms.values().filter(|vm| vm.home.as_ref() == Some(home)).count();
         let text = match (left, problems.iter().next()) {
             (0, _) => format!("All VMs that belong to {home} are home"),
-            (left, Some((vm, why))) => format!("{left} VMs that belong to {home} stay where they are; {vm}: {why}"),
-            (left, None) => format!("{left} VMs that belong to {home} stay where they are"),
+            (left, problem) => {
+                let vms = counted(left, "VM that belongs", "VMs that belong");
+                let why = problem.map(|(vm, why)| format!("; {vm}: {why}")).unwrap_or_default();
+                format!("{vms} to {home} {} where it runs{why}", if left == 1 { "stays" } else { "stay" })
+            }
         };
         self.tell(Severity::Info, text, |event| event.host = Some(home.clone()));
     }

@@ -439,7 +439,10 @@ impl Brain {
         self.add_trace(event);
         self.tell(
             Severity::Warning,
-            format!("{name} answers again and was never cut off: its recovery is called off, its {} VMs stay where they are", back.len()),
+            format!(
+                "{name} answers again and was never cut off: its recovery is called off, {} where it ran",
+                lifeboat_model::text::counted(back.len(), "VM stays", "VMs stay")
+            ),
             |event| event.host = Some(name.clone()),
         );
         self.want_plan(format!("{name} answers again"));

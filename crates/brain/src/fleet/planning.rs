@@ -254,7 +254,8 @@ impl Brain {
         let execution = Execution::new(id, parent, made, &plan);
         let (starts, makespan) = (plan.placements.len(), plan.summary.makespan_s);
         if starts > 0 {
-            let text = format!("Plan {id} ({why}): {starts} VMs to start, the last to be up in {makespan}");
+            let starts = lifeboat_model::text::count(starts, "VM");
+            let text = format!("Plan {id} ({why}): {starts} to start, the last to be up in {makespan}");
             self.tell(Severity::Info, text, |_| {});
         }
         self.plans.insert(id, PlanRecord { id, parent, made, why, request, plan });

@@ -124,7 +124,10 @@ impl Brain {
         }
         let given_up = recovery.vms.values().any(|entry| matches!(entry.state, EntryState::GivenUp { .. }));
         let severity = if given_up { Severity::Critical } else { Severity::Info };
-        let mut text = format!("The recovery of {host} has ended: {ready} of {total} VMs up after {took}");
+        let mut text = format!(
+            "The recovery of {host} has ended: {ready} of {} up after {took}",
+            lifeboat_model::text::count(total, "VM")
+        );
         if !rest.is_empty() {
             text.push_str(": ");
             text.push_str(&rest.join(", "));

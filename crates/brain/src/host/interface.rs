@@ -4,7 +4,7 @@ use std::{fmt, num::NonZeroUsize};
 
 use lifeboat_model::{
     BootId, Epoch, Generation, HostName, Seconds, Time, VmName, hardware::HardwareReading, health::CheckReport,
-    liveness::Saying, running::RunningVm, spec::CheckSpec,
+    liveness::Saying, running::RunningVm, spec::CheckSpec, text::count,
 };
 
 use super::{Guard, HostRecord};
@@ -370,12 +370,17 @@ impl fmt::Display for Notice {
                 write!(f, "killing VM {vm} (generation {generation}): the leader does not keep it on this host")
             }
             Self::LeaseOver { vms } => {
-                write!(f, "the lease of this host has run out without a controller that renews it: killing {vms} VMs")
+                write!(
+                    f,
+                    "the lease of this host has run out without a controller that renews it: killing {}",
+                    count(*vms, "VM")
+                )
             }
             Self::LeaseHalf { vms } => {
                 write!(
                     f,
-                    "no controller renews the lease of this host: asking {vms} VMs of lesser classes to shut down"
+                    "no controller renews the lease of this host: asking {} of lesser classes to shut down",
+                    count(*vms, "VM")
                 )
             }
             Self::KillFailed { vm, problem } => {

@@ -13,6 +13,7 @@ use lifeboat_model::{
     fleet::Resources,
     liveness::VerdictRule,
     spec::{FenceSpec, HostSpec},
+    text::count,
 };
 
 use super::{Answer, Failure, State, fences};
@@ -179,7 +180,7 @@ pub(super) fn note(
 fn leaving(brain: &Brain, host: &HostState, spec: &HostSpec) -> Option<String> {
     let leaving = host.record.leaving.as_ref()?;
     let left = brain.vms().values().filter(|vm| vm.phase.may_run_on() == Some(&spec.name)).count();
-    let vms = if left == 1 { "1 VM".to_owned() } else { format!("{left} VMs") };
+    let vms = count(left, "VM");
     let waits = if left > 0 { format!(", {vms} wait for it") } else { String::new() };
     Some(match (leaving.gone.is_some(), leaving.reboot, leaving.policy) {
         (true, true, _) => format!("reboots{waits}"),
@@ -204,8 +205,7 @@ fn in_maintenance(brain: &Brain, host: &HostState, spec: &HostSpec) -> Option<St
     let left = brain.vms().values().filter(|vm| vm.phase.may_run_on() == Some(&spec.name)).count();
     let emptied = match left {
         0 => "it is empty".to_owned(),
-        1 => "being emptied, 1 VM left".to_owned(),
-        _ => format!("being emptied, {left} VMs left"),
+        _ => format!("being emptied, {} left", count(left, "VM")),
     };
     Some(note.map_or(emptied.clone(), |note| format!("{note}; {emptied}")))
 }

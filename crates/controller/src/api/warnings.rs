@@ -155,7 +155,7 @@ fn of_agents(brain: &Brain, now: Time) -> impl Iterator<Item = Warning> {
 /// The controller suspects itself.
 fn brake(brain: &Brain) -> Option<Warning> {
     let brake = brain.brake()?;
-    let hosts = if brake.hosts == 1 { "1 host is".to_owned() } else { format!("{} hosts are", brake.hosts) };
+    let hosts = lifeboat_model::text::counted(brake.hosts, "host is", "hosts are");
     let text = format!(
         "the controller suspects itself: {}. {hosts} held and not fenced, unless other evidence confirms that they are lost",
         brake.why

@@ -15,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use lifeboat_model::hardware::{HardwareReading, HardwareSource, MAX_FAULTS};
+use lifeboat_model::{
+    hardware::{HardwareReading, HardwareSource, MAX_FAULTS},
+    text::count,
+};
 
 /// Steps of one computation: some milliseconds.
 const STEPS: u64 = 200_000;
@@ -159,7 +162,8 @@ impl Diagnostic {
     #[must_use]
     pub fn reading(&self) -> HardwareReading {
         let found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let detail = format!("{} rounds on {} processors", found.rounds, found.processors.len());
+        let rounds = count(found.rounds, "round");
+        let detail = format!("{rounds} on {}", count(found.processors.len(), "processor"));
         HardwareReading { faults: found.faults.clone(), ..HardwareReading::of(HardwareSource::Diagnostic, detail) }
     }
 }

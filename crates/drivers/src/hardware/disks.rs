@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use lifeboat_model::hardware::{HardwareReading, HardwareSource::Disks, MAX_FAULTS};
+use lifeboat_model::{
+    hardware::{HardwareReading, HardwareSource::Disks, MAX_FAULTS},
+    text::count,
+};
 use serde::Deserialize;
 
 use super::program::{Silent, ask};
@@ -95,7 +98,7 @@ pub(super) async fn read(root: &Path, smartctl: &str) -> HardwareReading {
         return HardwareReading::absent(Disks, format!("no disk says how it is ({})", silent.join(", ")));
     }
     reading.faults.truncate(MAX_FAULTS);
-    reading.detail = if asked == 1 { "1 disk".to_owned() } else { format!("{asked} disks") };
+    reading.detail = count(asked, "disk");
     if !silent.is_empty() {
         reading.detail.push_str(&format!("; nothing is said by {}", silent.join(", ")));
     }

@@ -5,7 +5,7 @@ use lifeboat_model::Seconds;
 use lifeboat_sim::scenario::Report;
 
 use super::{
-    Look, count,
+    Look, count, counted,
     paint::Tone,
     table::{Cell, Column, Table},
     wrap::hanging,
@@ -85,7 +85,7 @@ fn verdict(report: &Report, look: &Look) -> String {
 }
 
 fn does(number: usize) -> String {
-    if number == 1 { "1 expectation does".to_owned() } else { format!("{number} expectations do") }
+    counted(number, "expectation does", "expectations do")
 }
 
 /// What does not hold, a sentence each.

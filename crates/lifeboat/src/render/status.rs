@@ -5,7 +5,7 @@ use lifeboat_client::api::{
 };
 
 use super::{
-    Look, count, drilled,
+    Look, count, counted, drilled,
     paint::Tone,
     recovery::{block, fence_words},
     when,
@@ -68,7 +68,7 @@ fn failure(first: &RecoveryRow, view: &StatusView, look: &Look) -> String {
 }
 
 fn count_wait(vms: u64) -> String {
-    if vms == 1 { "1 VM waits".to_owned() } else { format!("{vms} VMs wait") }
+    counted(vms, "VM waits", "VMs wait")
 }
 
 fn quiet(view: &StatusView) -> String {

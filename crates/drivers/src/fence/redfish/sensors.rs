@@ -1,7 +1,10 @@
 //! Temperatures and fans that a BMC tells of: the `Thermal` resource of the system's chassis (DSP0268, schema
 //! `Thermal`), with the thresholds that the BMC itself gives.
 
-use lifeboat_model::hardware::{HardwareReading, HardwareSource};
+use lifeboat_model::{
+    hardware::{HardwareReading, HardwareSource},
+    text::count,
+};
 use lifeboat_transport::http::{Method, StatusCode};
 use serde::Deserialize;
 
@@ -117,7 +120,7 @@ fn reading(thermal: &Thermal) -> HardwareReading {
             faults.push(format!("{name} is critical, says the BMC"));
         }
     }
-    let mut detail = format!("{temperatures} temperatures, {fans} fans");
+    let mut detail = format!("{}, {}", count(temperatures, "temperature"), count(fans, "fan"));
     if let Some((left, name)) = &margin {
         detail.push_str(&format!("; nearest to its limit is {name}, {left:.0} °C below"));
     }
@@ -144,7 +147,7 @@ mod tests {
             {"Name":"CPU2","Status":{"State":"Absent"}}],
             "Fans":[{"FanName":"Fan1","Reading":4200,"LowerThresholdCritical":600}]}"#);
         assert_eq!((reading.faults.len(), reading.margin), (0, Some(19)));
-        assert_eq!(reading.detail, "2 temperatures, 1 fans; nearest to its limit is CPU1, 19 °C below");
+        assert_eq!(reading.detail, "2 temperatures, 1 fan; nearest to its limit is CPU1, 19 °C below");
     }
 
     #[test]
