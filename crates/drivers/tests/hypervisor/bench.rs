@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,7 +15,10 @@ use lifeboat_model::{
     spec::MachineSpec,
 };
 use lifeboat_ports::{Hypervisor, VmConfig, conformance::hypervisor::HypervisorBench};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    net::{Shutdown, SocketAddrUnix, getpeername, shutdown},
+    process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, getpid, kill_process, pidfd_getfd, pidfd_open},
+};
 
 use crate::guests;
 
@@ -84,6 +88,23 @@ impl Bench {
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let line = |pid: &i32| fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
         pids.filter(|pid| is_of(&String::from_utf8_lossy(&line(pid)))).filter_map(Pid::from_raw).collect()
+    }
+
+    /// Ends the connections to a VM's QMP socket that this process has, as the kernel does for one that is killed: QEMU
+    /// serves one at a time.
+    pub fn hang_up(&self, vm: &str) {
+        let socket = self.run_file(vm, "qmp");
+        let this = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let files =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let files: Vec<i32> = files.collect();
+        for file in files {
+            let Ok(copy) = pidfd_getfd(&this, file, PidfdGetfdFlags::empty()) else { continue };
+            let peer = getpeername(&copy).ok().flatten().and_then(|peer| SocketAddrUnix::try_from(peer).ok());
+            if peer.is_some_and(|peer| peer.path_bytes() == Some(socket.as_os_str().as_bytes())) {
+                shutdown(&copy, Shutdown::Both).unwrap();
+            }
+        }
     }
 
     pub fn kill_now(&self, vm: &str) {

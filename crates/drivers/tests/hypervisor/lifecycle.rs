@@ -161,6 +161,7 @@ async fn a_start_that_an_agent_did_not_live_to_finish_is_cleared_away() {
     // As a kill of the agent would have it: nothing of it runs on, not even what cleans up.
     std::mem::forget(started);
     std::mem::forget(qemu);
+    bench.hang_up("half");
     assert_eq!(bench.pids(Some("half")).len(), 1);
     let qemu = bench.qemu().await;
     assert_eq!(qemu.list().await.unwrap(), [], "its guest never executed, so it does not run");
