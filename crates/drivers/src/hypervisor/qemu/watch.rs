@@ -13,7 +13,10 @@ use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 use lifeboat_model::running::VmRunState;
 use lifeboat_ports::{VmEvent, VmExit};
 use serde_json::json;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -168,8 +171,7 @@ async fn until_it_goes_on(running: &Running, qmp: &Qmp, notices: &mut Events) ->
                 }
                 // Refused, it stands still as before.
                 let _ = qmp.execute("cont", json!({})).await;
-                sleep(FAILS_WITHIN).await;
-                if was_told_to_end(notices) {
+                if timeout(FAILS_WITHIN, stands_still_again(notices)).await.unwrap_or(false) {
                     return Ok(true);
                 }
                 if ask(qmp).await? != GuestState::Lives(VmRunState::IoError) {
@@ -186,6 +188,18 @@ async fn wake(notices: &mut Events) -> bool {
         match notices.next().await {
             Some(Notice::Event(event)) if !is_of_state(&event.name) => {}
             Some(notice) => return is_end_from_outside(&notice),
+            None => return false,
+        }
+    }
+}
+
+/// Waits until a guest that was told to go on has stopped once more, or QEMU was told to end, which is true.
+async fn stands_still_again(notices: &mut Events) -> bool {
+    loop {
+        match notices.next().await {
+            Some(Notice::Event(event)) if event.name == "STOP" => return false,
+            Some(notice) if is_end_from_outside(&notice) => return true,
+            Some(_) => {}
             None => return false,
         }
     }
