@@ -8,7 +8,8 @@
 //!                                       store   (written before any effect is carried out)
 //! ```
 //!
-//! One task, the [`engine`], owns the brain. Everything else sends it messages and carries out what it says. Whatever
+//! Agents are served by a thread of its own (`listener`, `links`), their heartbeats gathered before they wake the engine
+//! (`heartbeats`). One task, the [`engine`], owns the brain. Everything else sends it messages and carries out what it says. Whatever
 //! decides is in the brain; what is here only reads clocks, sockets and devices.
 
 mod api;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use lifeboat_transport::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
+    sync::{Notify, mpsc},
 };
 
 use crate::handle::Handle;
@@ -35,32 +35,67 @@ const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// Networks of a host, beside that of its link, over which its agent is looked at.
 const MAX_NETWORKS: usize = 4;
 
+/// What happens to a link.
+#[derive(Debug)]
+enum Word {
+    Say(HostName, ToAgent),
+    Close,
+}
+
 /// The links that are open.
 #[derive(Clone, Default)]
 pub(crate) struct Links {
     // Boxed, since a queue takes memory for 32 messages at once, and there is a queue for each of 10,000 links.
     open: Arc<Mutex<BTreeMap<LinkId, mpsc::Sender<Box<ToAgent>>>>>,
     next: Arc<AtomicU64>,
+    /// What is not yet in the queue of its link. The thread of the links is woken once for all of it, and wakes writers
+    /// itself: a writer that another thread wakes costs a system call.
+    words: Arc<Mutex<Vec<(LinkId, Word)>>>,
+    first: Arc<Notify>,
 }
 
 impl Links {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<Box<ToAgent>>>> {
-        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, mpsc::Sender<Box<ToAgent>>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn word(&self, link: LinkId, word: Word) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.push((link, word));
+        if words.len() == 1 {
+            self.first.notify_one();
+        }
     }
 
     /// Says something on a link. A link that is gone takes its messages with it: the brain says again what matters.
     pub(crate) fn say(&self, host: &HostName, link: LinkId, message: ToAgent) {
-        let mut open = self.lock();
-        let Some(sender) = open.get(&link) else { return };
-        if sender.try_send(Box::new(message)).is_err() {
-            tracing::warn!("the agent of {host} does not read what it is told; its link is closed");
-            open.remove(&link);
-        }
+        self.word(link, Word::Say(host.clone(), message));
     }
 
     /// Closes a link once what was said on it before is written.
     pub(crate) fn close(&self, link: LinkId) {
-        self.lock().remove(&link);
+        self.word(link, Word::Close);
+    }
+
+    /// Passes words on to their links, for ever.
+    pub(crate) async fn pass_on(self) {
+        loop {
+            self.first.notified().await;
+            let words = std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
+            let mut open = self.lock();
+            for (link, word) in words {
+                match word {
+                    Word::Say(host, message) => {
+                        let Some(sender) = open.get(&link) else { continue };
+                        if sender.try_send(Box::new(message)).is_err() {
+                            tracing::warn!("the agent of {host} does not read what it is told; its link is closed");
+                            open.remove(&link);
+                        }
+                    }
+                    Word::Close => drop(open.remove(&link)),
+                }
+            }
+        }
     }
 
     /// Serves one agent's connection until either side ends it. Not an `async fn`, whose future would keep the room of the
@@ -87,7 +122,7 @@ impl Links {
                 // The writer ends when the link was closed by us, or the agent no longer takes anything.
                 _ = writing => {}
             }
-            self.close(link);
+            self.lock().remove(&link);
             handle.input(Input::LinkClosed { host, link }).await;
         }
     }
@@ -153,5 +188,59 @@ pub(crate) fn host_of(peer: Option<Identity>) -> Result<HostName, String> {
         Some(Identity::Host(host)) => Ok(host),
         Some(other) => Err(format!("a peer with the certificate of {other} wants to be an agent; it is refused")),
         None => Err("a peer without a certificate wants to be an agent; it is refused".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::handle::{EventLog, Message};
+
+    const LINK: LinkId = LinkId(1);
+
+    /// A link of `h1`, the stream of its agent, and what the engine is told.
+    fn link() -> (Links, tokio::io::DuplexStream, mpsc::Receiver<Message>) {
+        let (inbox, messages) = mpsc::channel(8);
+        let handle = Handle::new(inbox, watch::channel(None).1, EventLog::new([]));
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let links = Links::default();
+        tokio::spawn(links.clone().pass_on());
+        tokio::spawn(links.clone().serve(handle, ours, host(), None));
+        (links, theirs, messages)
+    }
+
+    fn host() -> HostName {
+        "h1".parse().expect("a name")
+    }
+
+    async fn is_closed(messages: &mut mpsc::Receiver<Message>) -> bool {
+        matches!(messages.recv().await, Some(Message::Input(Input::LinkClosed { link: LINK, .. })))
+    }
+
+    #[tokio::test]
+    async fn what_was_said_on_a_link_before_it_was_closed_is_written_and_nothing_after() {
+        let (links, theirs, mut messages) = link();
+        for nonce in 1..=3 {
+            links.say(&host(), LINK, ToAgent::Probe { nonce });
+        }
+        links.close(LINK);
+        links.say(&host(), LINK, ToAgent::Probe { nonce: 4 });
+        let mut agent = FrameReader::new(theirs);
+        for nonce in 1..=3 {
+            assert_eq!(agent.next().await.expect("a message"), Some(ToAgent::Probe { nonce }));
+        }
+        assert_eq!(agent.next::<ToAgent>().await.expect("an end"), None);
+        assert!(is_closed(&mut messages).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_agent_that_does_not_read_what_it_is_told_loses_its_link() {
+        let (links, _theirs, mut messages) = link();
+        for nonce in 0..WAITING as u64 + 2 {
+            links.say(&host(), LINK, ToAgent::Probe { nonce });
+        }
+        assert!(is_closed(&mut messages).await);
     }
 }

@@ -81,6 +81,7 @@ async fn accept_all(listener: TcpListener, port: AgentPort, main: tokio::runtime
     let joins = Arc::new(Semaphore::new(JOINS));
     let (done, counted) = watch::channel(0_u64);
     tokio::spawn(give_back_after_storms(counted));
+    tokio::spawn(links.clone().pass_on());
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Some(stream) = accepted(listener.accept().await.map(|(stream, _)| stream)).await else { continue };

@@ -84,7 +84,8 @@ impl GuestImage {
     /// does not do saves time at every start.
     #[must_use]
     pub fn cmdline(address: &str) -> String {
-        let lean = "mitigations=off rcupdate.rcu_expedited=1 cryptomgr.notests ipv6.disable=1 audit=0 apparmor=0";
+        let lean =
+            "nokaslr mitigations=off rcupdate.rcu_expedited=1 cryptomgr.notests ipv6.disable=1 audit=0 apparmor=0";
         format!("console=ttyS0 quiet panic=1 {lean} lifeboat.ip={address}")
     }
 
