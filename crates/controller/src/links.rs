@@ -32,6 +32,9 @@ const WAITING: usize = 1024;
 /// A write to an agent that takes longer than this means that it has stopped listening.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Links that each say something a second: one each millisecond.
+const MANY: usize = 1000;
+
 /// Networks of a host, beside that of its link, over which its agent is looked at.
 const MAX_NETWORKS: usize = 4;
 
@@ -75,6 +78,11 @@ impl Links {
     /// Closes a link once what was said on it before is written.
     pub(crate) fn close(&self, link: LinkId) {
         self.word(link, Word::Close);
+    }
+
+    /// Whether there are so many that some have something to say in every millisecond.
+    pub(crate) fn are_many(&self) -> bool {
+        self.lock().len() >= MANY
     }
 
     /// Passes words on to their links, for ever.

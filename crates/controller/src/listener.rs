@@ -23,6 +23,8 @@ use crate::{api, join, links, links::Links, memory, run::chain};
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Handshakes under way at once.
 const HANDSHAKES: usize = 256;
+/// What the thread of the links sleeps for before it looks for more to do, where there are many.
+const NAP: Duration = Duration::from_millis(2);
 /// A storm of handshakes leaves much memory unused, which is given back when there was none for so long
 const CALM: Duration = Duration::from_secs(2);
 /// after at least so many: a hundredth of what a large pod has.
@@ -51,7 +53,14 @@ pub(crate) struct AgentPort {
 /// What the system says when there is no thread to be had, or the socket cannot be handed over.
 pub(crate) fn serve_agents(listener: TcpListener, port: AgentPort) -> std::io::Result<impl Future<Output = ()>> {
     let listener = listener.into_std()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let links = port.links.clone();
+    // With many links there is always one that has something to say soon: it is worth waiting for.
+    let nap = move || {
+        if links.are_many() {
+            std::thread::sleep(NAP)
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().on_thread_park(nap).build()?;
     let main = tokio::runtime::Handle::current();
     let (wanted, unwanted) = oneshot::channel::<()>();
     let (serves, ended) = oneshot::channel::<()>();
