@@ -42,6 +42,7 @@ mod search;
 mod settle;
 mod solve;
 mod timeline;
+mod wishes;
 
 /// How a plan is made. [`Scheme::Lifeboat`] is the one to use; the others exist to compare with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

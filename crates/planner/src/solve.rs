@@ -15,6 +15,7 @@ use crate::schemes::{self, Streams};
 use crate::score::{Goal, Score};
 use crate::search::{self, Draft};
 use crate::settle;
+use crate::wishes;
 use crate::{Options, PlanError, Scheme};
 use lifeboat_model::reason::Reason;
 
@@ -43,7 +44,8 @@ pub(crate) fn solve(case: &Case<'_>, options: &Options) -> Result<Solution, Plan
         goal
     };
     let Start { draft, made, held, why } = start;
-    let mut draft = refine::refine(case, options, &goal, draft, &held);
+    let draft = refine::refine(case, options, &goal, draft, &held);
+    let mut draft = wishes::grant(case, options, &goal, draft, &held);
     let order = search::placed_order(case, &mut draft);
     let mut clock = Clock::new(case, true);
     let schedule = schedule::run(case, &order, &mut draft.assignment, &mut clock, options, &held);

@@ -3,9 +3,10 @@
 mod fleets;
 
 use lifeboat_model::fleet::Fleet;
-use lifeboat_model::plan::{Action, Plan, Step};
+use lifeboat_model::plan::{Action, Plan, Request, Step};
 use lifeboat_planner::{Options, Policy};
 use proptest::prelude::*;
+use serde_json::json;
 
 /// How many VMs of each class a plan leaves out.
 fn left_out(fleet: &Fleet, plan: &Plan) -> Vec<usize> {
@@ -23,6 +24,47 @@ fn a_host_may_lose_vms_by_stops_and_by_moves_at_once() {
         let plan = lifeboat_planner::plan(&fleet, &request, &options).expect("a plan");
         assert_eq!(lifeboat_plancheck::check(&fleet, &request, &plan), [], "seed {seed}");
     }
+}
+
+/// 200 hosts that are alike but for their names and racks of two, and three VMs on the one that fails, one of which belongs beside a fourth.
+fn wishful() -> (Fleet, Request) {
+    let host = |n: usize| json!({"name": format!("h{n:03}"), "state": "up", "labels": {"rack": format!("r{}", n / 2)}, "capacity": {"memory_mib": 8192}});
+    let vm = |n: usize, host: &str, prefers: serde_json::Value| json!({"name": format!("v{n}"), "host": host, "class": "gold", "demand": {"memory_mib": 1024}, "start_s": 10, "prefers": prefers});
+    let fleet = json!({
+        "format": "lifeboat/fleet/v1",
+        "volumes": [],
+        "arrays": [],
+        "limits": Fleet::empty().limits,
+        "classes": [{"name": "gold", "rto_s": 600}],
+        "hosts": (0..200).map(host).collect::<Vec<_>>(),
+        "vms": [
+            vm(0, "h000", json!([{"label": "host", "value": "h150", "weight": 5}])),
+            vm(1, "h000", json!([])),
+            vm(2, "h000", json!([{"label": "rack", "value": "r90", "weight": 1}])),
+            vm(3, "h120", json!([])),
+        ],
+        "rules": [{"kind": "together", "scope": "rack", "vms": ["v1", "v3"], "required": false}],
+    });
+    let fleet: Fleet = serde_json::from_value(fleet).expect("a fleet");
+    fleet.validate().expect("a sound one");
+    (fleet, Request { failed: vec!["h000".parse().expect("a name")], ..Request::default() })
+}
+
+#[test]
+fn wishes_are_granted_among_many_hosts_that_are_as_good() {
+    let (fleet, request) = wishful();
+    let plan = lifeboat_planner::plan(&fleet, &request, &Options::default()).expect("a plan");
+    assert_eq!(lifeboat_plancheck::check(&fleet, &request, &plan), []);
+    let host_of = |name: &str| {
+        let placed = &plan.placements[name];
+        fleet.hosts.iter().find(|host| host.name == *placed).expect("a host")
+    };
+    assert_eq!(host_of("v0").name.as_str(), "h150");
+    assert_eq!(host_of("v1").labels["rack"], "r60", "beside v3");
+    assert_eq!(host_of("v2").labels["rack"], "r90");
+    let quick = Options { effort: 0, ..Options::default() };
+    let quick = lifeboat_planner::plan(&fleet, &request, &quick).expect("a plan");
+    assert_eq!(quick.summary.makespan_s, plan.summary.makespan_s, "wishes make nobody wait");
 }
 
 proptest! {
