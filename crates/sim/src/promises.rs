@@ -7,7 +7,7 @@
 //! | 3 | the fencing gate | when a process begins: its last host is not declared failed and unfenced |
 //! | 4 | no host is over its capacity or volume limit | when a process begins, when a volume is mapped |
 //! | 5 | start order within a group | when a process begins |
-//! | 6 | no parallelism budget is exceeded | when a process begins, when an array is asked |
+//! | 6 | no parallelism budget is exceeded | when a process begins, when an array is asked; a start is over when its guest hangs, and not counted where the process on a host whose fence lied answers for it |
 //! | 7 | an older leader's command is refused | when an agent obeys |
 //! | 8 | what was acknowledged is never forgotten | when a controller begins to lead |
 //! | 9 | when the faults stop, every VM that fits is running | by who stops the faults: [`Promises::break_it`] |
@@ -243,8 +243,11 @@ impl Promises {
         let now = self.now;
         let limit = self.limits.starts_per_host;
         let undone = self.vms.get(vm).is_some_and(|known| known.undone);
+        // Where a fence lied, the process that still runs there answers for this one: to whoever looks its start is over.
+        let lied = |other: &HostName| other != host && self.hosts.get(other).is_some_and(|known| known.lied);
+        let answered_for = self.vms.get(vm).is_some_and(|known| known.runs.keys().any(lied));
         let Some(known) = self.hosts.get_mut(host) else { return };
-        if !undone {
+        if !undone && !answered_for {
             known.starting.insert(vm.clone());
         }
         let (starting, limit) = (known.starting.len() as u64, known.starts.unwrap_or(limit));
@@ -260,6 +263,13 @@ impl Promises {
             self.break_it(now, Promise::Capacity, || text);
         }
         self.budget(now, "starts on", host.as_str(), starting, limit);
+    }
+
+    /// A guest hangs: if it was booting, that takes no time of its host any more.
+    pub(crate) fn hangs(&mut self, vm: &VmName) {
+        for known in self.hosts.values_mut() {
+            known.starting.remove(vm);
+        }
     }
 
     /// Holds the order of stages when a VM's process begins.

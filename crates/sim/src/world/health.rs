@@ -20,6 +20,7 @@ impl World {
         let life = machine.agent.as_ref().map(|agent| agent.life);
         self.stops_answering(vm, pid);
         self.note(|| format!("the guest of {vm} hangs"));
+        self.promises.hangs(vm);
         self.changes();
         if let Some(life) = life.filter(|_| watchdog) {
             self.operation_ends(host, life, Seconds::from_millis(2), HostInput::VmChanged { vm: vm.clone() });
