@@ -1,4 +1,4 @@
-//! Cuts a host's power by one device and reads it back until it is off or the device's time is over.
+//! Cuts a host's power by one device and reads it back until it is off, the device's time is over, or it is called off.
 
 use std::{
     collections::BTreeMap,

@@ -1,23 +1,16 @@
 //! Heartbeats on their way to the engine, gathered: each is worth next to nothing by itself, and 10,000 a second that each
 //! wake the engine, which then wakes a writer each, cost more processor time in the kernel than all else together.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use lifeboat_brain::{
     fleet::{Input, LinkId},
     message::FromAgent,
 };
 use lifeboat_model::HostName;
-use tokio::{
-    sync::{Notify, mpsc},
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 
-use crate::handle::Message;
+use crate::{gather::Gather, handle::Message};
 
 /// The longest that a heartbeat waits for others: a fiftieth of the time between two of a host.
 const GATHER: Duration = Duration::from_millis(20);
@@ -25,38 +18,24 @@ const GATHER: Duration = Duration::from_millis(20);
 /// Heartbeats that wait for the engine: the newest of each link, so that there are never more than links, however long the
 /// engine stands still.
 #[derive(Default)]
-pub(crate) struct Heartbeats {
-    waiting: Mutex<BTreeMap<LinkId, (HostName, FromAgent)>>,
-    /// One waits where none did.
-    first: Notify,
-}
+pub(crate) struct Heartbeats(Gather<BTreeMap<LinkId, (HostName, FromAgent)>>);
 
 impl Heartbeats {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<LinkId, (HostName, FromAgent)>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a heartbeat. It may be handled after what the same link says next: a link that was closed meanwhile is no longer
     /// known then, and nothing comes of it.
     pub(crate) fn add(&self, host: HostName, link: LinkId, heartbeat: FromAgent) {
-        let mut waiting = self.lock();
-        let none = waiting.is_empty();
-        waiting.insert(link, (host, heartbeat));
-        if none {
-            self.first.notify_one();
-        }
+        self.0.add(|waiting| drop(waiting.insert(link, (host, heartbeat))));
     }
 
     /// Passes on what has gathered, until nobody takes it.
     pub(crate) async fn pass_on(&self, inbox: &mpsc::Sender<Message>) {
         loop {
-            self.first.notified().await;
+            self.0.some().await;
             sleep(GATHER).await;
             // A place first: while the engine stands still, newer heartbeats take the place of older ones.
             let Ok(place) = inbox.reserve().await else { return };
-            let gathered = std::mem::take(&mut *self.lock());
             let said = |(link, (host, message))| Input::AgentSaid { host, link, message };
-            place.send(Message::Inputs(gathered.into_iter().map(said).collect()));
+            place.send(Message::Inputs(self.0.take().into_iter().map(said).collect()));
         }
     }
 }

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Agents are served by a thread of its own (`listener`, `links`), their heartbeats gathered before they wake the engine
-//! (`heartbeats`). One task, the [`engine`], owns the brain. Everything else sends it messages and carries out what it says. Whatever
-//! decides is in the brain; what is here only reads clocks, sockets and devices.
+//! (`heartbeats`). One task, the [`engine`], owns the brain. Everything else sends it messages and carries out what it
+//! says. Whatever decides is in the brain; what is here only reads clocks, sockets and devices.
 
 mod api;
 mod asking;
@@ -21,6 +21,7 @@ mod drill;
 mod effects;
 pub mod engine;
 mod fencing;
+mod gather;
 pub mod handle;
 mod heartbeat_block;
 mod heartbeats;

@@ -21,10 +21,10 @@ use lifeboat_transport::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Notify, mpsc},
+    sync::mpsc,
 };
 
-use crate::handle::Handle;
+use crate::{gather::Gather, handle::Handle};
 
 /// Messages that wait for one agent at most. One that does not take them that long has stopped listening, and its link is
 /// closed.
@@ -53,8 +53,7 @@ pub(crate) struct Links {
     next: Arc<AtomicU64>,
     /// What is not yet in the queue of its link. The thread of the links is woken once for all of it, and wakes writers
     /// itself: a writer that another thread wakes costs a system call.
-    words: Arc<Mutex<Vec<(LinkId, Word)>>>,
-    first: Arc<Notify>,
+    words: Arc<Gather<Vec<(LinkId, Word)>>>,
 }
 
 impl Links {
@@ -62,22 +61,14 @@ impl Links {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn word(&self, link: LinkId, word: Word) {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.push((link, word));
-        if words.len() == 1 {
-            self.first.notify_one();
-        }
-    }
-
     /// Says something on a link. A link that is gone takes its messages with it: the brain says again what matters.
     pub(crate) fn say(&self, host: &HostName, link: LinkId, message: ToAgent) {
-        self.word(link, Word::Say(host.clone(), message));
+        self.words.add(|words| words.push((link, Word::Say(host.clone(), message))));
     }
 
     /// Closes a link once what was said on it before is written.
     pub(crate) fn close(&self, link: LinkId) {
-        self.word(link, Word::Close);
+        self.words.add(|words| words.push((link, Word::Close)));
     }
 
     /// Whether there are so many that some have something to say in every millisecond.
@@ -88,10 +79,9 @@ impl Links {
     /// Passes words on to their links, for ever.
     pub(crate) async fn pass_on(self) {
         loop {
-            self.first.notified().await;
-            let words = std::mem::take(&mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
+            self.words.some().await;
             let mut open = self.lock();
-            for (link, word) in words {
+            for (link, word) in self.words.take() {
                 match word {
                     Word::Say(host, message) => {
                         let Some(sender) = open.get(&link) else { continue };

@@ -52,6 +52,13 @@ async fn negotiate(stream: &mut BufReader<UnixStream>) {
     say(stream, &format!("{}\n", json!({ "return": {}, "id": first["id"] }))).await;
 }
 
+/// Lets the client in and answers its first command with a number.
+async fn answer_with(stream: &mut BufReader<UnixStream>, number: u32) {
+    negotiate(stream).await;
+    let asked = command(stream).await;
+    say(stream, &format!("{}\n", json!({ "return": number, "id": asked["id"] }))).await;
+}
+
 /// Does nothing until the client hangs up.
 async fn wait_for_end(mut stream: BufReader<UnixStream>) {
     let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -198,9 +205,7 @@ async fn a_server_that_greets_twice_or_does_not_hear_at_first_is_asked_again() {
                 1 => say(&mut stream, &GREETING.repeat(2)).await,
                 2 => say(&mut stream, GREETING).await,
                 _ => {
-                    negotiate(&mut stream).await;
-                    let asked = command(&mut stream).await;
-                    say(&mut stream, &format!("{}\n", json!({ "return": connections, "id": asked["id"] }))).await;
+                    answer_with(&mut stream, connections).await;
                 }
             }
             wait_for_end(stream).await;
@@ -217,9 +222,7 @@ async fn a_client_that_is_taken_and_never_greeted_comes_again_in_time() {
         connections += 1;
         async move {
             if connections == 2 {
-                negotiate(&mut stream).await;
-                let asked = command(&mut stream).await;
-                say(&mut stream, &format!("{}\n", json!({ "return": connections, "id": asked["id"] }))).await;
+                answer_with(&mut stream, connections).await;
             }
             wait_for_end(stream).await;
         }

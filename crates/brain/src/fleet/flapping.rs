@@ -221,9 +221,10 @@ impl Brain {
         let text = match (left, problems.iter().next()) {
             (0, _) => format!("All VMs that belong to {home} are home"),
             (left, problem) => {
-                let vms = counted(left, "VM that belongs", "VMs that belong");
+                let one = format!("VM that belongs to {home} stays where it is");
+                let many = format!("VMs that belong to {home} stay where they are");
                 let why = problem.map(|(vm, why)| format!("; {vm}: {why}")).unwrap_or_default();
-                format!("{vms} to {home} {} where it runs{why}", if left == 1 { "stays" } else { "stay" })
+                counted(left, &one, &many) + &why
             }
         };
         self.tell(Severity::Info, text, |event| event.host = Some(home.clone()));

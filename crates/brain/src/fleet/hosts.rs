@@ -440,8 +440,8 @@ impl Brain {
         self.tell(
             Severity::Warning,
             format!(
-                "{name} answers again and was never cut off: its recovery is called off, {} where it ran",
-                lifeboat_model::text::counted(back.len(), "VM stays", "VMs stay")
+                "{name} answers again and was never cut off: its recovery is called off, its {}",
+                lifeboat_model::text::counted(back.len(), "VM stays where it is", "VMs stay where they are")
             ),
             |event| event.host = Some(name.clone()),
         );

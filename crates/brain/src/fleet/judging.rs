@@ -407,10 +407,7 @@ impl Brain {
             VerdictRule::NothingHeard => "it does not answer".to_owned(),
             rule => rule.to_string(),
         };
-        let ran = match lost.len() {
-            1 => "1 VM".to_owned(),
-            count => format!("{count} VMs"),
-        };
+        let ran = lifeboat_model::text::count(lost.len(), "VM");
         self.tell(
             Severity::Critical,
             format!(

@@ -77,8 +77,7 @@ impl Brain {
         host.record.leaving = Some(Leaving { reboot, policy, since: now, heard: now, gone: None });
         self.journal.hosts.insert(name.clone());
         let what = if reboot { "reboot" } else { "shut down" };
-        let count = self.leaving_vms(name).len();
-        let vms = if count == 1 { "its 1 VM".to_owned() } else { format!("its {count} VMs") };
+        let vms = format!("its {}", lifeboat_model::text::count(self.leaving_vms(name).len(), "VM"));
         let then = match policy {
             LeavePolicy::Move => format!("{vms} move elsewhere before it does, as far as there is time"),
             LeavePolicy::Freeze => {
